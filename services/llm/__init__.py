@@ -1,0 +1,1 @@
+"""The mind: a user turn and its context in, speakable segments out."""

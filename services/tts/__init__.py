@@ -1,0 +1,1 @@
+"""The voice: segments in, audio chunks out, in the format that the client asked for."""

@@ -1,0 +1,1 @@
+"""What every process of EVA shares: messages, the bus, settings, errors. It knows no service."""
