@@ -1,0 +1,86 @@
+"""The conversations' memory: one record per session in a key-value bucket, with a time to live.
+
+The bucket is opened at the first use, so a gateway can start before its broker. Erasing holds against a
+session that is being talked in: what it would still save is dropped, until it is loaded anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+
+import msgspec
+
+from shared.bus import Bucket, Bus
+from shared.errors import BadInput
+from shared.messages import SessionRecord
+from shared.observe import Log
+from shared.subjects import SESSIONS_BUCKET
+
+log = Log("eva.gateway.memory")
+
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MAX_ERASED = 10_000
+
+_decoder = msgspec.msgpack.Decoder(SessionRecord)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def check_session_id(session_id: str) -> str:
+    """Returns the id if it can stand in a key and in a subject.
+
+    Raises:
+        BadInput: it has other characters than letters, digits, ``_`` and ``-``, or not 1 to 64 of them.
+    """
+    if not _SESSION_ID.fullmatch(session_id):
+        raise BadInput("a session id has 1 to 64 letters, digits, _ and -", param="session_id")
+    return session_id
+
+
+class Memory:
+    """What was said in each session."""
+
+    def __init__(self, bus: Bus, *, ttl_s: float) -> None:
+        self._bus = bus
+        self._ttl_s = ttl_s
+        self._opened: Bucket | None = None
+        self._erased: OrderedDict[str, None] = OrderedDict()
+        self.malformed = 0
+        """Records that could not be read."""
+
+    async def load(self, sid: str) -> SessionRecord | None:
+        """Returns the session's memory; None if there is none that can be read. Raises ``BusDown``."""
+        check_session_id(sid)
+        data = await (await self._bucket()).get(sid)
+        self._erased.pop(sid, None)
+        if data is None:
+            return None
+        try:
+            return _decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self.malformed += 1
+            log.error("memory.malformed", sid=sid, size_bytes=len(data))
+            return None
+
+    async def save(self, sid: str, record: SessionRecord) -> None:
+        """Keeps the session's memory, unless it was erased since it was loaded. Raises ``BusDown``."""
+        check_session_id(sid)
+        if sid not in self._erased:
+            await (await self._bucket()).put(sid, _encoder.encode(record))
+
+    async def erase(self, sid: str) -> bool:
+        """Erases the session's memory; False if there was none. Raises ``BusDown``."""
+        check_session_id(sid)
+        self._erased[sid] = None
+        if len(self._erased) > _MAX_ERASED:
+            self._erased.popitem(last=False)
+        return await (await self._bucket()).delete(sid)
+
+    async def probe(self) -> None:
+        """Reads a key that nobody has: the store answers. Raises ``BusDown``."""
+        await (await self._bucket()).get("probe")
+
+    async def _bucket(self) -> Bucket:
+        if self._opened is None:
+            self._opened = await self._bus.bucket(SESSIONS_BUCKET, ttl_s=self._ttl_s)
+        return self._opened
