@@ -208,6 +208,7 @@ class MindDone(Message, frozen=True, kw_only=True, tag="mind.done"):
     """How many segments the turn has in all, those of earlier attempts that stand included."""
     engine: str
     model: str
+    is_degraded: bool = False
     queue_ms: float = 0.0
     """From the publishing of the work to its being taken up."""
     first_token_ms: float = 0.0

@@ -141,10 +141,12 @@ class TurnStarted(ServerEvent, frozen=True, kw_only=True, tag="turn_started"):
 
 
 class Token(ServerEvent, frozen=True, kw_only=True, tag="token"):
-    """More of the answer's text."""
+    """More of the answer's text. What stood from character ``at`` on is replaced, so that an answer that
+    was begun anew reads right; usually ``at`` is where the text ended."""
 
     turn_id: str
     text: str
+    at: int = 0
 
 
 class SegmentEvent(ServerEvent, frozen=True, kw_only=True, tag="segment"):

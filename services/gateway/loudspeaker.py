@@ -1,0 +1,94 @@
+"""Sound on its way to the client: chunks of the voice become headers and bytes in the client's container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.gateway.chat_protocol import AudioEvent, AudioOut, Format, ServerEvent
+from services.gateway.containers import Container, make_container
+from shared.messages import AudioChunk, AudioFormat
+
+OPUS_RATE_HZ = 48000
+
+
+class Sink(Protocol):
+    """The client's side of a session; never blocks."""
+
+    def emit(self, event: ServerEvent, payload: bytes = b"") -> None:
+        """Sends an event, and the binary message that belongs to it."""
+
+    def drop_audio(self, turn_id: str) -> None:
+        """Forgets sound of this turn that was not sent yet: the answer was interrupted."""
+
+
+@dataclass(slots=True)
+class _Track:
+    """The sound of one turn, as its client gets it."""
+
+    turn: int
+    format: Format
+    rate_hz: int
+    container: Container
+    head: bytes
+    """The container's beginning, until it was sent."""
+    seq: int = 0
+    segment: int = 0
+    duration_ms: float = 0.0
+    """Sound that the container holds back."""
+
+
+class Loudspeaker:
+    """Puts the chunks of each turn into one container."""
+
+    def __init__(self, sink: Sink, turn_id: Callable[[int], str]) -> None:
+        self._sink = sink
+        self._turn_id = turn_id
+        self._wanted = AudioOut()
+        self._track: _Track | None = None
+
+    def use(self, audio_out: AudioOut) -> AudioFormat:
+        """Sets the client's format from the next turn on; returns what the voice has to make for it."""
+        self._wanted = audio_out
+        match audio_out.format:
+            case "opus":
+                return AudioFormat(codec="opus", rate_hz=OPUS_RATE_HZ)
+            case "mp3":
+                return AudioFormat(codec="mp3", rate_hz=audio_out.rate_hz)
+            case "pcm" | "wav":
+                return AudioFormat(codec="pcm", rate_hz=audio_out.rate_hz)
+
+    def play(self, turn: int, chunk: AudioChunk) -> None:
+        """Sends one chunk."""
+        track = self._track
+        if track is None or track.turn != turn:
+            container = make_container(self._wanted.format, chunk.rate_hz)
+            track = _Track(turn, self._wanted.format, chunk.rate_hz, container, head=container.open())
+            self._track = track
+        track.segment = chunk.segment
+        track.duration_ms += 1000 * chunk.samples / chunk.rate_hz
+        self._send(track, track.container.add(chunk.data, chunk.packets, chunk.samples))
+
+    def close(self, turn: int) -> None:
+        """Sends the container's end, where it has one."""
+        track, self._track = self._track, None
+        if track is not None and track.turn == turn:
+            self._send(track, track.container.finish())
+
+    def _send(self, track: _Track, wrapped: bytes) -> None:
+        payload = track.head + wrapped
+        if not payload:
+            return
+        event = AudioEvent(
+            turn_id=self._turn_id(track.turn),
+            segment=track.segment,
+            seq=track.seq,
+            format=track.format,
+            rate_hz=track.rate_hz,
+            duration_ms=round(track.duration_ms, 3),
+            size_bytes=len(payload),
+        )
+        track.head, track.duration_ms = b"", 0.0
+        track.seq += 1
+        self._sink.emit(event, payload)

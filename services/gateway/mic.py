@@ -1,0 +1,67 @@
+"""The microphone's ring buffer: what another worker would need if the one that listens died. Pure.
+
+Positions are samples since the session's first frame; arrival times are seconds of a monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+BYTES_PER_SAMPLE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Some milliseconds of microphone: signed 16-bit mono PCM."""
+
+    seq: int
+    pcm: bytes
+    start: int
+    arrived_at: float
+
+
+class MicRing:
+    """Frames of the utterance in flight, at most ``max_s`` seconds; the oldest go first."""
+
+    def __init__(self, rate_hz: int, *, max_s: float = 60.0) -> None:
+        self.rate_hz = rate_hz
+        self._max_samples = int(max_s * rate_hz)
+        self._frames: deque[Frame] = deque()
+        self._end = 0
+        self.next_seq = 0
+
+    @property
+    def first_seq(self) -> int:
+        """The oldest frame still held; ``next_seq`` if there is none."""
+        return self._frames[0].seq if self._frames else self.next_seq
+
+    def append(self, pcm: bytes, now: float) -> None:
+        """Takes one frame in."""
+        self._frames.append(Frame(self.next_seq, pcm, self._end, now))
+        self.next_seq += 1
+        self._end += len(pcm) // BYTES_PER_SAMPLE
+        while self._end - self._frames[0].start > self._max_samples:
+            self._frames.popleft()
+
+    def trim(self, needed_seq: int) -> None:
+        """Forgets the frames before ``needed_seq``."""
+        while self._frames and self._frames[0].seq < needed_seq:
+            self._frames.popleft()
+
+    def get(self, seq: int) -> Frame | None:
+        """Returns a frame, or None if it is not there (any more, or yet)."""
+        index = seq - self.first_seq
+        return self._frames[index] if 0 <= index < len(self._frames) else None
+
+    def start_of(self, seq: int) -> int:
+        """Position of the frame's first sample; the end of all frames if it has not come yet."""
+        frame = self.get(seq)
+        return self._end if frame is None else frame.start
+
+    def arrival(self, position: int) -> float | None:
+        """When the sample at ``position`` arrived; None if its frame is gone or has not come."""
+        for frame in reversed(self._frames):
+            if frame.start <= position:
+                return frame.arrived_at if position < self._end else None
+        return None

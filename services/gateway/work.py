@@ -1,0 +1,112 @@
+"""Does what the turn machine decides and must be awaited: work to the broker, cancels, memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.gateway.conversation import Conversation
+from services.gateway.memory import Memory
+from services.gateway.turn_io import CancelWork, Remember, Speak, Think, Undelivered
+from shared import subjects
+from shared.bus import Bus
+from shared.errors import BusDown, EvaError
+from shared.messages import AudioFormat, Cancel, ChatMessage, Generate, Message, Synthesize
+from shared.observe import Log
+
+log = Log("eva.gateway")
+
+Work = Think | Speak | CancelWork | Remember
+MEMORY_TRIES = 3
+MEMORY_AGAIN_S = 0.5
+
+
+class Publisher:
+    """Publishes one session's work. ``memory`` None: nothing is kept beyond the session."""
+
+    def __init__(
+        self, bus: Bus, gw: str, sid: str, memory: Memory | None, conversation: Conversation
+    ) -> None:
+        self.audio: AudioFormat = AudioFormat()
+        self._bus, self._gw, self._sid = bus, gw, sid
+        self._memory = memory
+        self._conversation = conversation
+
+    async def perform(self, work: Work) -> Undelivered | None:
+        """Does one thing; returns what the machine must know if nobody will do the work."""
+        match work:
+            case Think():
+                message_id = f"{self._sid}:{work.turn}:{work.attempt}:llm"
+                return await self._enqueue("llm", work.turn, self._generate(work), message_id)
+            case Speak():
+                message_id = f"{self._sid}:{work.turn}:{work.attempt}:{work.segment}:{work.take}"
+                return await self._enqueue("tts", work.turn, self._synthesize(work), message_id)
+            case CancelWork(turn=turn):
+                await self._cancel(turn)
+            case Remember(turn=turn, user=user, answer=answer):
+                self._conversation.remember(turn, user, answer)
+                await self.save()
+        return None
+
+    async def save(self) -> None:
+        """Stores the conversation. A memory that cannot be reached costs the memory, not the turn."""
+        if self._memory is None:
+            return
+        for attempt in range(MEMORY_TRIES):
+            try:
+                await self._memory.save(self._sid, self._conversation.record)
+            except BusDown as error:
+                log.warning("memory.not_saved", session=self._sid, reason=str(error))
+                await asyncio.sleep(MEMORY_AGAIN_S * (attempt + 1))
+            else:
+                return
+
+    async def _enqueue(self, stage: str, turn: int, message: Message, message_id: str) -> Undelivered | None:
+        subject = subjects.work("llm" if stage == "llm" else "tts", self._gw, self._sid)
+        try:
+            await self._bus.enqueue(subject, message, message_id=message_id)
+        except EvaError as error:
+            log.warning("work.undelivered", session=self._sid, turn=turn, stage=stage, code=error.code)
+            code = error.code if error.code in {"busy", "broker_lost"} else f"{stage}_unavailable"
+            return Undelivered(
+                stage="llm" if stage == "llm" else "tts", turn=turn, code=code, message=str(error)
+            )
+        return None
+
+    async def _cancel(self, turn: int) -> None:
+        try:
+            await self._bus.publish(subjects.cancel(self._gw, self._sid), Cancel(sid=self._sid, turn=turn))
+        except BusDown:
+            log.warning("cancel.undelivered", session=self._sid, turn=turn)
+
+    def _generate(self, think: Think) -> Generate:
+        ask = think.ask
+        return Generate(
+            gw=self._gw,
+            sid=self._sid,
+            turn=think.turn,
+            attempt=think.attempt,
+            messages=[*self._conversation.record.messages, ChatMessage(role="user", content=ask.text)],
+            remaining_ms=think.remaining_ms,
+            language=ask.language,
+            voice=ask.voice,
+            audio=self.audio if ask.wants_audio else None,
+            spoken=think.spoken,
+            first_segment=think.first_segment,
+            is_canary=ask.is_canary,
+        )
+
+    def _synthesize(self, speak: Speak) -> Synthesize:
+        return Synthesize(
+            gw=self._gw,
+            sid=self._sid,
+            turn=speak.turn,
+            attempt=speak.attempt,
+            segment=speak.segment,
+            take=speak.take,
+            text=speak.text,
+            audio=self.audio,
+            remaining_ms=speak.remaining_ms,
+            language=speak.language,
+            voice=speak.voice,
+            speed=speak.speed,
+        )
