@@ -76,7 +76,7 @@ def overdue(answer: Answer, policy: TurnPolicy, now: float) -> list[Action]:
             answer.broken = ("tts_unavailable", "no voice worker took the segment up")
         case Due.MIND_STALLED:
             return _rethink(answer, policy, now, code="llm_stalled", reason="the worker fell silent")
-        case Due.VOICE_STALLED:
+        case _:  # the voice fell silent
             return _retake(answer, number, policy, now, reason="the worker fell silent", code="tts_stalled")
     return []
 
@@ -148,7 +148,7 @@ def _rethink(answer: Answer, policy: TurnPolicy, now: float, *, code: str, reaso
     answer.attempt += 1
     actions: list[Action] = [_think(answer, answer.ask, now)]
     if answer.text:
-        answer.text = answer.said
+        answer.text = f"{answer.said} " if answer.said else ""
         actions.append(Emit(event=Token(turn_id=answer.turn_id, text=answer.text, at=0)))
     return actions
 
