@@ -1,0 +1,131 @@
+"""A whole EVA on this machine: broker, services, and what the gateway says about them.
+
+``running`` is the one way to start it, so that it is also the one place where it ends: gateway, workers,
+broker, in this order, within 5 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eva.broker import Broker
+from eva.chat_client import NotRunning
+from eva.gateway_client import Gateway, GatewayRefused
+from eva.place import free_port, held, url_of
+from eva.remote_broker import probe
+from eva.status import ProcessState
+from eva.supervisor import Supervisor, programs
+from services.gateway.health import Health
+
+LOOK_EVERY_S = 1.0
+LOOK_EARLY_S = 0.2
+"""How often the gateway is asked, before and after EVA is ready."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackOptions:
+    """What is to be started, and where."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    nats_url: str = ""
+    """Empty: an embedded broker."""
+    workers: dict[str, int] = field(default_factory=lambda: {"stt": 1, "llm": 1, "tts": 1})
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class Stack:
+    """A running EVA."""
+
+    def __init__(self, url: str, supervisor: Supervisor, *, on_change: Callable[[], None]) -> None:
+        self.url = url
+        self.health: Health | None = None
+        self.first_turn_ms: float | None = None
+        self.is_ready = asyncio.Event()
+        """Set when a whole turn has been audible."""
+        self._supervisor = supervisor
+        self._on_change = on_change
+
+    def processes(self) -> list[ProcessState]:
+        """Returns what is known of each process."""
+        return [
+            ProcessState(
+                name=child.program.name,
+                stage=child.program.stage,
+                pid=child.pid,
+                state=child.state,
+                restarts=child.deaths.total,
+                reason=child.reason,
+            )
+            for child in self._supervisor.children
+        ]
+
+    async def watch(self) -> None:
+        """Asks the gateway how EVA is, until cancelled."""
+        async with Gateway(self.url) as gateway:
+            while True:
+                await self._look(gateway)
+                self._on_change()
+                await asyncio.sleep(LOOK_EVERY_S if self.is_ready.is_set() else LOOK_EARLY_S)
+
+    async def _look(self, gateway: Gateway) -> None:
+        try:
+            is_ready = self.is_ready.is_set() or await gateway.is_ready()
+            self.health = await gateway.health()
+        except (NotRunning, GatewayRefused):
+            self.health = None
+            return
+        if is_ready and not self.is_ready.is_set():
+            self.first_turn_ms = self.health.turn.last_response_ms
+            self.is_ready.set()
+
+    def kill(self) -> None:
+        """Ends all services at once."""
+        self._supervisor.kill()
+
+
+@contextlib.asynccontextmanager
+async def running(options: StackOptions, *, on_change: Callable[[], None]) -> AsyncIterator[Stack]:
+    """Starts EVA, and stops it behind the caller.
+
+    Raises:
+        CannotStart: the port, the data directory or the broker cannot be used.
+    """
+    port = free_port(options.host, options.port)
+    url = url_of(options.host, port)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(held(options.data_dir, url))
+        environment = {
+            **options.environment,
+            "EVA_HOST": options.host,
+            "EVA_PORT": str(port),
+            "EVA_DATA_DIR": str(options.data_dir),
+            **await _broker(options, stack),
+        }
+        what = programs({"gateway": 1, **options.workers}, environment)
+        supervisor = Supervisor(what, options.data_dir / "logs", on_change=on_change)
+        eva = Stack(url, supervisor, on_change=on_change)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(supervisor.run(), name="supervisor")
+            watching = tasks.create_task(eva.watch(), name="watch")
+            try:
+                yield eva
+            finally:
+                watching.cancel()
+                await supervisor.stop()
+
+
+async def _broker(options: StackOptions, stack: contextlib.AsyncExitStack) -> dict[str, str]:
+    """Starts the embedded broker unless there is another; returns how the services reach it."""
+    if options.nats_url:
+        await probe(options.nats_url)
+        return {"EVA_NATS_URL": options.nats_url}
+    broker = Broker(options.data_dir)
+    url = await broker.start()
+    stack.push_async_callback(broker.stop)
+    return {"EVA_NATS_URL": url, "EVA_NATS_USER": broker.user, "EVA_NATS_PASSWORD": broker.password}

@@ -1,0 +1,35 @@
+"""One line that says where a turn's time went. Pure."""
+
+from __future__ import annotations
+
+from services.gateway.chat_protocol import EngineReport, Timeline
+
+_PARTS = ("endpoint", "stt", "llm", "tts", "send")
+_STAGES = {"stt": "ears", "llm": "mind", "tts": "voice"}
+
+
+def strip(timeline: Timeline) -> str:
+    """Returns ``endpoint 512 · stt 84 · llm 3 · tts 21 · send 1 → 621 ms``; parts that a typed turn lacks are left out."""
+    is_spoken = timeline.endpoint_ms > 0 or timeline.stt_ms > 0
+    names = _PARTS if is_spoken else _PARTS[2:]
+    parts = " · ".join(f"{name} {getattr(timeline, f'{name}_ms'):.0f}" for name in names)
+    notes = ""
+    if timeline.attempts > 1:
+        notes += f", {timeline.attempts} attempts"
+    if timeline.repeats:
+        notes += f", {timeline.repeats} repeated"
+    return f"{parts} → {timeline.response_ms:.0f} ms{notes}"
+
+
+def served_by(engines: dict[str, EngineReport]) -> str:
+    """Returns ``ears pocketsphinx (cpu, degraded) · mind companion · voice piper en_US-lessac-medium (cuda:0)``."""
+    return " · ".join(
+        f"{name} {describe(engines[stage])}" for stage, name in _STAGES.items() if stage in engines
+    )
+
+
+def describe(report: EngineReport) -> str:
+    """Returns an engine's name with its model, device and whether it is a makeshift."""
+    name = " ".join(part for part in (report.engine, report.model) if part)
+    notes = [part for part in (report.device, "degraded" if report.is_degraded else "") if part]
+    return f"{name} ({', '.join(notes)})" if notes else name

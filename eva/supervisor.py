@@ -1,0 +1,78 @@
+"""Runs the services of one EVA side by side, and stops them in order: the gateway first, then the workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from eva.process import Child, Program
+
+GATEWAY_GRACE_S = 2.5
+WORKERS_GRACE_S = 1.5
+DRAIN_S = 2
+"""What a service is told; less than the grace that it gets."""
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def programs(counts: dict[str, int], environment: dict[str, str]) -> list[Program]:
+    """Returns what to run: ``counts`` processes of each service, named ``tts`` or ``tts-1``, ``tts-2``…"""
+    inherited = dict(os.environ)
+    path = os.pathsep.join(part for part in (str(ROOT), inherited.get("PYTHONPATH", "")) if part)
+    shared = {"EVA_DRAIN_S": str(DRAIN_S), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    return [
+        Program(
+            name=stage if count == 1 else f"{stage}-{number}",
+            stage=stage,
+            argv=(sys.executable, "-P", "-m", f"services.{stage}"),
+            environment={**inherited, **shared, **environment},
+        )
+        for stage, count in counts.items()
+        for number in range(1, count + 1)
+    ]
+
+
+class Supervisor:
+    """Owns the processes; ``run`` returns after ``stop`` or ``kill``."""
+
+    def __init__(self, what: list[Program], logs: Path, *, on_change: Callable[[], None]) -> None:
+        self.children = [Child(program, logs, on_change=on_change) for program in what]
+        self._ended = {child.program.name: asyncio.Event() for child in self.children}
+
+    async def run(self) -> None:
+        """Keeps all processes running until they were stopped; being cancelled kills them."""
+        async with asyncio.TaskGroup() as tasks:
+            for child in self.children:
+                tasks.create_task(self._keep(child), name=child.program.name)
+
+    async def _keep(self, child: Child) -> None:
+        try:
+            await child.run()
+        finally:
+            self._ended[child.program.name].set()
+
+    async def stop(self) -> None:
+        """Drains the gateway, so that no turn is left without its end, then the workers; kills who is late."""
+        is_gateway = [child for child in self.children if child.program.stage == "gateway"]
+        others = [child for child in self.children if child.program.stage != "gateway"]
+        await self._stop(is_gateway, GATEWAY_GRACE_S)
+        await self._stop(others, WORKERS_GRACE_S)
+
+    async def _stop(self, children: list[Child], grace_s: float) -> None:
+        for child in children:
+            child.stop()
+        waits = [self._ended[child.program.name].wait() for child in children]
+        try:
+            async with asyncio.timeout(grace_s):
+                await asyncio.gather(*waits)
+        except TimeoutError:
+            for child in children:
+                child.kill()
+
+    def kill(self) -> None:
+        """Ends everything at once."""
+        for child in self.children:
+            child.stop()
+            child.kill()

@@ -1,0 +1,166 @@
+"""``eva up``: starts EVA, shows it while it runs, stops it on Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from eva.output import columns, is_plain, progress, result, result_json
+from eva.stack import Stack, StackOptions, running
+from eva.status import HEADER, announcement, as_json, process_row, why_not_ready
+
+READY_WITHIN_S = 60.0
+TAIL_EVERY_S = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpOptions:
+    """What ``eva up`` was asked for."""
+
+    stack: StackOptions
+    is_verbose: bool = False
+    is_json: bool = False
+
+
+class Display(Protocol):
+    """Shows the processes on stderr."""
+
+    def show(self, rows: list[list[str]]) -> None:
+        """Shows rows as ``status.process_row`` makes them."""
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+
+
+class Lines:
+    """A line for each change: for logs, pipes and terminals without colours."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, list[str]] = {}
+
+    def show(self, rows: list[list[str]]) -> None:
+        """Prints what has changed."""
+        for row in rows:
+            if self._shown.get(row[0]) != row:
+                self._shown[row[0]] = row
+                name, pid, state, engine, restarts = row
+                again = f", restarts {restarts}" if restarts != "0" else ""
+                progress(f"{name:10} {state}{f': {engine}' if engine else ''} (pid {pid}{again})")
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class Table:
+    """A table that changes in place."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 - only for terminals
+        from rich.live import Live  # noqa: PLC0415
+
+        self._live = Live(console=Console(stderr=True), auto_refresh=False)
+        self._live.start()
+
+    def show(self, rows: list[list[str]]) -> None:
+        """Draws the table anew."""
+        from rich.text import Text  # noqa: PLC0415
+
+        width = self._live.console.width
+        lines = [line[: width - 1] for line in columns([HEADER, *rows])]
+        self._live.update(Text("\n".join(lines)), refresh=True)
+
+    def close(self) -> None:
+        """Leaves the last table standing."""
+        self._live.stop()
+
+
+class LogTail:
+    """Copies what is added to log files to stderr, each line under its process's name."""
+
+    def __init__(self, logs: list[Path]) -> None:
+        self._places = dict.fromkeys(logs, 0)
+
+    def copy(self) -> None:
+        """Copies the whole lines that are new."""
+        for path, place in self._places.items():
+            with contextlib.suppress(OSError), path.open("rb") as log:
+                if log.seek(0, 2) < place:
+                    place = 0  # noqa: PLW2901 - the file was begun anew
+                log.seek(place)
+                new = log.read()
+                whole = new[: new.rfind(b"\n") + 1]
+                self._places[path] = place + len(whole)
+                for line in whole.decode(errors="replace").splitlines():
+                    progress(f"{path.stem:8} {line}")
+
+    async def run(self) -> None:
+        """Copies until cancelled."""
+        while True:
+            self.copy()
+            await asyncio.sleep(TAIL_EVERY_S)
+
+
+async def up(options: UpOptions) -> int:
+    """Runs EVA until it is told to stop; returns the exit code."""
+    changed, stop = asyncio.Event(), asyncio.Event()
+    display: Display = Lines() if options.is_verbose or is_plain(sys.stderr) else Table()
+    with contextlib.closing(display):
+        async with running(options.stack, on_change=changed.set) as stack:
+            _obey_signals(stack, stop)
+            async with asyncio.TaskGroup() as tasks:
+                showing = [
+                    tasks.create_task(_show(stack, display, changed), name="display"),
+                    tasks.create_task(_announce(stack, options), name="announce"),
+                ]
+                if options.is_verbose:
+                    logs = [options.stack.data_dir / "logs" / f"{one.name}.log" for one in stack.processes()]
+                    showing.append(tasks.create_task(LogTail(logs).run(), name="logs"))
+                await stop.wait()
+                progress("Stopping…")
+                for task in showing:
+                    task.cancel()
+    return 0
+
+
+def _obey_signals(stack: Stack, stop: asyncio.Event) -> None:
+    """The first Ctrl-C or SIGTERM drains, the second one kills."""
+
+    def on_signal() -> None:
+        if stop.is_set():
+            stack.kill()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+
+
+async def _show(stack: Stack, display: Display, changed: asyncio.Event) -> None:
+    while True:
+        display.show([process_row(process, stack.health) for process in stack.processes()])
+        await changed.wait()
+        changed.clear()
+
+
+async def _announce(stack: Stack, options: UpOptions) -> None:
+    """Says that EVA is ready, or after a minute why it is not; it goes on trying then."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stack.is_ready.wait(), READY_WITHIN_S)
+    if not stack.is_ready.is_set():
+        progress(f"EVA is not ready after {READY_WITHIN_S:.0f} s, and goes on trying:")
+        for reason in why_not_ready(stack.processes(), stack.health):
+            progress(f"  {reason}")
+        await stack.is_ready.wait()
+    if stack.health is None:  # lost again in the same moment; the status lines show it
+        return
+    said: Any = (stack.url, stack.health, stack.first_turn_ms)
+    if options.is_json:
+        result_json(as_json(*said, stack.processes()))
+    else:
+        for line in announcement(*said):
+            result(line)
+        progress(f"Talk to it: eva say \"Hello!\" --url {stack.url}   (Ctrl-C stops EVA)")
