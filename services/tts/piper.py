@@ -74,7 +74,7 @@ class Piper:
         return self._voices
 
     def voice(self, language: str, wanted: str) -> PiperVoice | None:
-        """Returns the voice called ``wanted``, else one of the language, else None; no language: the first."""
+        """Returns the voice called ``wanted``, else one of the language, else None; no language: any."""
         by_name = (voice for voice in self._voices if voice.name == wanted)
         by_language = (voice for voice in self._voices if not language or voice.language == language)
         return next(by_name, None) or next(by_language, None)
