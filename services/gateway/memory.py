@@ -65,8 +65,12 @@ class Memory:
     async def save(self, sid: str, record: SessionRecord) -> None:
         """Keeps the session's memory, unless it was erased since it was loaded. Raises ``BusDown``."""
         check_session_id(sid)
-        if sid not in self._erased:
-            await (await self._bucket()).put(sid, _encoder.encode(record))
+        if sid in self._erased:
+            return
+        bucket = await self._bucket()
+        await bucket.put(sid, _encoder.encode(record))
+        if sid in self._erased:  # while this was on its way
+            await bucket.delete(sid)
 
     async def erase(self, sid: str) -> bool:
         """Erases the session's memory; False if there was none. Raises ``BusDown``."""

@@ -14,15 +14,17 @@ class GatewaySettings(CommonSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port that it listens on; 0: the kernel chooses.")
     gateway_allowed_origins: str = Field(
         "",
-        description="Web origins besides its own host and localhost whose pages may connect, comma-separated; "
-        "`*` allows all.",
+        description="Web origins besides its own host and localhost whose pages may connect, "
+        "comma-separated; `*` allows all.",
     )
     gateway_max_sessions: int = Field(200, ge=1, description="Conversations at a time; more are told `busy`.")
     gateway_idle_s: float = Field(
         600.0, gt=0, description="A socket on which nothing has been said for so long is closed, seconds."
     )
     session_ttl_s: float = Field(
-        7 * 86_400.0, ge=1, description="How long a conversation's memory is kept after its last turn, seconds."
+        7 * 86_400.0,
+        ge=1,
+        description="How long a conversation's memory is kept after its last turn, seconds.",
     )
     turn_s: float = Field(30.0, gt=0, description="How long a turn may take in all, seconds.")
     canary: bool = Field(
@@ -33,4 +35,6 @@ class GatewaySettings(CommonSettings):
     @property
     def allowed_origins(self) -> frozenset[str]:
         """The allow-list, in lower case."""
-        return frozenset(part.strip().lower() for part in self.gateway_allowed_origins.split(",") if part.strip())
+        return frozenset(
+            part.strip().lower() for part in self.gateway_allowed_origins.split(",") if part.strip()
+        )

@@ -1,0 +1,97 @@
+"""Keeps the board up to date: workers' facts, ended turns, whether broker and store answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from services.gateway.board import STAGES, Board
+from services.gateway.health import Health
+from services.gateway.memory import Memory
+from services.gateway.metrics import Metrics
+from services.gateway.turn_io import TurnReport
+from shared import subjects
+from shared.bus import Bus
+from shared.errors import BusDown
+from shared.messages import AnyMessage, Facts, Stage
+from shared.observe import Log
+
+log = Log("eva.gateway")
+
+PROBE_EVERY_S = 2.0
+PROBE_TIMEOUT_S = 2.0
+
+
+class Watch:
+    """The board with a clock; the observer of all turns."""
+
+    def __init__(self, board: Board, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+        self._board, self._metrics, self._clock = board, metrics, clock
+        self._bus: Bus | None = None
+        gauge = None
+        for stage in STAGES:
+            gauge = metrics.watch_stage(stage, lambda stage=stage: self.is_up(stage), gauge)  # type: ignore[misc]
+
+    @property
+    def is_broker_up(self) -> bool:
+        """Whether the broker is reachable."""
+        return self._bus is not None and self._bus.is_up
+
+    @property
+    def was_audible(self) -> bool:
+        """Whether the last proof of sound stands."""
+        return self._board.was_audible
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last audible turn; infinite if there was none."""
+        return self._board.idle_s(self._clock())
+
+    def is_up(self, stage: Stage) -> bool:
+        """Whether a worker of the stage is ready."""
+        return self._board.is_up(stage, self._clock())
+
+    def health(self) -> Health:
+        """Returns the judgement of now."""
+        self._board.is_broker_up = self.is_broker_up
+        return self._board.report(self._clock())
+
+    def turn_over(self, report: TurnReport) -> None:
+        """Takes the end of a turn."""
+        self._board.turn_over(report, self._clock())
+        self._metrics.turn_over(report)
+        log.info(
+            "turn.over",
+            outcome=report.outcome,
+            code=report.code,
+            canary=report.is_canary,
+            response_ms=report.timeline.response_ms,
+            total_ms=report.timeline.total_ms,
+        )
+
+    def canary_failed(self, reason: str) -> None:
+        """The canary's turn did not end."""
+        self._board.canary_failed(reason, self._clock())
+
+    async def run(self, bus: Bus, memory: Memory) -> NoReturn:
+        """Listens to the facts and looks into the store now and then, until cancelled. Raises ``BusDown``."""
+        self._bus = bus
+        await bus.subscribe(subjects.FACTS_ALL, self._hear)
+        while True:
+            self._board.database_answered(await _answers(memory), self._clock())
+            await asyncio.sleep(PROBE_EVERY_S)
+
+    def _hear(self, _subject: str, message: AnyMessage) -> None:
+        if isinstance(message, Facts):
+            self._board.hear(message, self._clock())
+
+
+async def _answers(memory: Memory) -> bool:
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            await memory.probe()
+    except (BusDown, TimeoutError):
+        return False
+    return True

@@ -1,0 +1,161 @@
+"""``WS /ws/chat``: one reader that never waits for an answer, one writer with a queue of its own.
+
+If the application stopped reading, pongs would go unread and the connection would be torn down in mid-turn;
+if it wrote directly, one client that does not read would hold up a turn. A mistake of the client is answered
+by an ``error`` event and costs nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from fastapi import WebSocket, WebSocketDisconnect
+
+from services.gateway.chat_protocol import (
+    AnyClientMessage,
+    AudioEvent,
+    ErrorEvent,
+    Ping,
+    Pong,
+    Start,
+    Stop,
+    UserText,
+    encode_event,
+    parse_client,
+)
+from services.gateway.door import Door
+from services.gateway.outbox import TRY_AGAIN_LATER, Outbox
+from services.gateway.session import Session
+from shared.errors import BadInput, BusDown, EvaError
+from shared.observe import Log
+
+log = Log("eva.gateway")
+
+NORMAL, INTERNAL_ERROR = 1000, 1011
+SEND_TIMEOUT_S = 5.0
+OPEN_TIMEOUT_S = 5.0
+RETRY_AFTER_MS = 1000
+ABORT = "eva.abort"
+"""ASGI extension of our server: ends the connection at once, whatever is still to be sent."""
+
+
+class SlowClient(Exception):
+    """The client has not read for 5 s."""
+
+
+async def chat(websocket: WebSocket, door: Door) -> None:
+    """Serves one socket to its end."""
+    await websocket.accept()
+    outbox = Outbox(door.metrics.error)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_write(websocket, outbox), name="socket-writer")
+            await Reader(websocket, door, outbox).run()
+    except* SlowClient:
+        log.warning("socket.slow_client")
+        door.metrics.error("slow_client")
+        _abort(websocket)
+
+
+class Reader:
+    """The incoming half of a socket; opens the session with the first message that needs one."""
+
+    def __init__(self, websocket: WebSocket, door: Door, outbox: Outbox) -> None:
+        self._websocket, self._door, self._outbox = websocket, door, outbox
+        self._session: Session | None = None
+
+    async def run(self) -> None:
+        """Reads until the client is gone, says ``stop``, or has been silent for too long."""
+        code = INTERNAL_ERROR
+        try:
+            with self._door.seat(self._outbox):
+                async with contextlib.AsyncExitStack() as stack:
+                    code = await self._read(stack)
+        except EvaError as refused:
+            self._tell(refused)
+            code = TRY_AGAIN_LATER
+        finally:
+            self._outbox.finish(code)
+
+    async def _read(self, stack: contextlib.AsyncExitStack) -> int:
+        """Returns the code to close with."""
+        while True:
+            try:
+                async with asyncio.timeout(self._door.settings.gateway_idle_s):
+                    received = await self._websocket.receive()
+            except TimeoutError:
+                self._outbox.emit(ErrorEvent(code="idle_timeout", message="nothing was said for too long"))
+                return NORMAL
+            if received["type"] == "websocket.disconnect":
+                return NORMAL
+            try:
+                if await self._take(received, stack):
+                    return NORMAL
+            except EvaError as error:
+                self._tell(error)
+
+    async def _take(self, received: Any, stack: contextlib.AsyncExitStack) -> bool:
+        """Handles one message; True if it was ``stop``."""
+        pcm = received.get("bytes")
+        if pcm is not None:
+            session = self._session or await self._open(Start(), stack)
+            session.hear(pcm)
+            return False
+        message = parse_client(received["text"])
+        if self._session is not None:
+            self._session.handle(message)
+        else:
+            await self._first(message, stack)
+        return isinstance(message, Stop)
+
+    async def _first(self, message: AnyClientMessage, stack: contextlib.AsyncExitStack) -> None:
+        match message:
+            case Start():
+                await self._open(message, stack)
+            case UserText():
+                (await self._open(Start(), stack)).handle(message)
+            case Ping(id=id_):
+                self._outbox.emit(Pong(id=id_))
+            case _:
+                pass  # nothing is going on that it could refer to
+
+    async def _open(self, start: Start, stack: contextlib.AsyncExitStack) -> Session:
+        hub = self._door.require_core().hub
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                self._session = await stack.enter_async_context(hub.session(start, self._outbox))
+        except TimeoutError as error:
+            raise BusDown(f"no session within {OPEN_TIMEOUT_S:g} s") from error
+        return self._session
+
+    def _tell(self, error: EvaError) -> None:
+        retry_after_ms = None if isinstance(error, BadInput) else RETRY_AFTER_MS
+        param = error.param if isinstance(error, BadInput) else None
+        self._outbox.emit(
+            ErrorEvent(code=error.code, message=str(error), param=param, retry_after_ms=retry_after_ms)
+        )
+
+
+async def _write(websocket: WebSocket, outbox: Outbox) -> None:
+    """Sends what the outbox holds, header and sound back to back, and closes the socket at its end."""
+    try:
+        while (item := await outbox.get()) is not None:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await websocket.send_text(encode_event(item.event).decode())
+                if isinstance(item.event, AudioEvent):
+                    await websocket.send_bytes(item.payload)
+        if outbox.farewell is not None:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await websocket.close(outbox.farewell.code, outbox.farewell.reason)
+    except TimeoutError as error:
+        raise SlowClient from error
+    except (WebSocketDisconnect, RuntimeError):  # RuntimeError: the server has sent a close of its own
+        outbox.finish(NORMAL)
+
+
+def _abort(websocket: WebSocket) -> None:
+    extension = websocket.scope.get("extensions", {}).get(ABORT)
+    if extension is not None:
+        extension["abort"]()
