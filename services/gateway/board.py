@@ -74,14 +74,11 @@ class Board:
         if not report.wanted_audio or report.outcome == "interrupted":
             return
         self._turns.append(_Turn(now, report.outcome == "completed" and report.has_audio))
-        match prove(report):
-            case "audible":
-                self._audible_at, self._mute_in_a_row = now, 0
-                self._response_ms = report.timeline.response_ms
-            case "mute":
-                self._mute_in_a_row += 1
-            case "none":
-                pass
+        proof = prove(report)
+        if proof == "audible":
+            self._audible_at, self._mute_in_a_row = now, 0
+        elif proof == "mute":
+            self._mute_in_a_row += 1
 
     def canary_failed(self, reason: str, now: float) -> None:
         """The canary's turn did not even end: as mute as can be."""
