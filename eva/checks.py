@@ -71,7 +71,9 @@ def python() -> Check:
     """The interpreter."""
     version = ".".join(map(str, sys.version_info[:3]))
     is_new = sys.version_info[:2] >= OLDEST_PYTHON
-    return Check("python", is_new, f"{version} in {sys.prefix}", "" if is_new else "Install Python 3.11 or newer")
+    return Check(
+        "python", is_new, f"{version} in {sys.prefix}", "" if is_new else "Install Python 3.11 or newer"
+    )
 
 
 def packages() -> Iterator[Check]:
@@ -87,7 +89,8 @@ def onnxruntime_wheel() -> Check:
         {
             name.lower()
             for found in importlib.metadata.distributions()
-            if (name := found.metadata["Name"] or "").lower().replace("_", "-") in {"onnxruntime", "onnxruntime-gpu"}
+            if (name := found.metadata["Name"] or "").lower().replace("_", "-")
+            in {"onnxruntime", "onnxruntime-gpu"}
         }
     )
     detail = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names) or "none"
@@ -99,7 +102,9 @@ def directory(data_dir: Path) -> Check:
     """Where models and the broker's store lie."""
     place = next(path for path in (data_dir, *data_dir.parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
-        return Check("data directory", ok=False, detail=f"{data_dir} cannot be written", hint="Set EVA_DATA_DIR")
+        return Check(
+            "data directory", ok=False, detail=f"{data_dir} cannot be written", hint="Set EVA_DATA_DIR"
+        )
     free_gb = shutil.disk_usage(place).free / 1e9
     is_enough = free_gb >= LEAST_DISK_GB
     hint = "" if is_enough else "Free some space, or set EVA_DATA_DIR to another disk"
@@ -199,7 +204,9 @@ def sound() -> Check:
     players = [name for name in ("aplay", "paplay", "ffplay") if shutil.which(name)]
     heard = loudspeaker or (players[0] if players else "none")
     hint = "" if microphone and heard != "none" else "eva say --out FILE and eva talk --wav FILE work without"
-    return Check("sound", ok=True, detail=f"microphone: {microphone or 'none'}, loudspeaker: {heard}", hint=hint)
+    return Check(
+        "sound", ok=True, detail=f"microphone: {microphone or 'none'}, loudspeaker: {heard}", hint=hint
+    )
 
 
 def clock(now_s: float) -> Check:

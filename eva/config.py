@@ -46,7 +46,9 @@ def settings_of(service: str) -> type[CommonSettings]:
     found = [
         thing
         for thing in vars(module).values()
-        if isinstance(thing, type) and issubclass(thing, CommonSettings) and thing.__module__ == module.__name__
+        if isinstance(thing, type)
+        and issubclass(thing, CommonSettings)
+        and thing.__module__ == module.__name__
     ]
     return found[-1]
 

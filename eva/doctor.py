@@ -1,4 +1,4 @@
-"""``eva doctor``: every check with its name, whether it holds, what was found, and the command that mends it."""
+"""``eva doctor``: each check says whether it holds, what was found, and what mends it."""
 
 from __future__ import annotations
 
@@ -69,12 +69,18 @@ async def _mind() -> Check:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         is_there = await _listens(parts.hostname or "", port)
         detail = f"{base_url} {'answers' if is_there else 'does not answer'}"
-        return Check("mind", is_there, detail, "" if is_there else "Start that server, or unset EVA_LLM_BASE_URL")
+        return Check(
+            "mind", is_there, detail, "" if is_there else "Start that server, or unset EVA_LLM_BASE_URL"
+        )
     for port, name in _LOCAL_SERVERS.items():
         if await _listens("127.0.0.1", port):
-            return Check("mind", ok=True, detail=f"something listens on port {port}, where {name} usually does")
+            return Check(
+                "mind", ok=True, detail=f"something listens on port {port}, where {name} usually does"
+            )
     hint = "echo GROQ_API_KEY=… >> .env, or start Ollama"
-    return Check("mind", ok=True, detail="no language model: the scripted companion answers, degraded", hint=hint)
+    return Check(
+        "mind", ok=True, detail="no language model: the scripted companion answers, degraded", hint=hint
+    )
 
 
 async def _listens(host: str, port: int) -> bool:
@@ -119,7 +125,9 @@ async def _eva(url: str) -> Check:
             return Check("eva", ok=False, detail=str(error), hint=error.hint)
         return Check("eva", ok=True, detail=f"not running; {url} is free")
     except GatewayRefused as error:
-        return Check("eva", ok=False, detail=str(error), hint="Stop what listens there, or: eva up --port 8080")
+        return Check(
+            "eva", ok=False, detail=str(error), hint="Stop what listens there, or: eva up --port 8080"
+        )
     engines = ", ".join(f"{name}: {engine_of(stage) or stage.state}" for name, stage in health.stages.items())
     detail = f"{health.status} at {url} ({engines})"
     hint = " ".join(health.reasons)

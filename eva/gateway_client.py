@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Self
 
 import httpx
 import msgspec
@@ -28,7 +29,7 @@ class Gateway:
         self._url = url
         self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False)
 
-    async def __aenter__(self) -> Gateway:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -57,14 +58,14 @@ class Gateway:
         except httpx.HTTPError as error:
             raise NotRunning(self._url) from error
 
-    async def speak(self, text: str, *, voice: str, rate_hz: int) -> bytes:
+    async def speak(self, text: str, *, speed: float, rate_hz: int) -> bytes:
         """Returns a line as a WAV file.
 
         Raises:
             NotRunning: nobody answers there.
             GatewayRefused: the line cannot be spoken; says why.
         """
-        wish = {"text": text, "voice": voice, "format": "wav", "sample_rate_hz": rate_hz}
+        wish = {"text": text, "speed": speed, "format": "wav", "sample_rate_hz": rate_hz}
         try:
             answer = await self._client.post("/tts", json=wish, timeout=20.0)
         except httpx.HTTPError as error:

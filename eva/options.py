@@ -1,4 +1,4 @@
-"""Defaults of the command line: flags come before the environment, that before ``.env``, that before these."""
+"""Defaults of the command line: flags come before the environment, ``.env`` and what stands here."""
 
 from __future__ import annotations
 

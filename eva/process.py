@@ -1,4 +1,4 @@
-"""One process that ``eva up`` keeps alive: started in its own group, logged to a file, restarted when it dies.
+"""One process that ``eva up`` keeps alive: in a group of its own, logged to a file, restarted when it dies.
 
 It cannot outlive its parent: on Linux the kernel kills it when ``eva up`` dies, even by ``kill -9``
 (``PR_SET_PDEATHSIG``, asked for between fork and exec, so that no moment is left open). Its output goes
@@ -138,14 +138,16 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
+    def kill(self) -> None:
+        """Ends the process and what it has started itself, at once."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     def stop(self) -> None:
         """Asks the process to drain; ``run`` returns when it has ended."""
         self._stopping.set()
         self.signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Ends the process at once."""
-        self.signal(signal.SIGKILL)
 
 
 def _how(code: int) -> str:

@@ -16,7 +16,8 @@ TIMEOUT_S = 3.0
 
 def without_password(url: str) -> str:
     """Returns a broker's address as it may be shown."""
-    parts = urlsplit(url if "://" in url else f"nats://{url}")
+    first, _, _ = url.partition(",")
+    parts = urlsplit(first if "://" in first else f"nats://{first}")
     return f"{parts.scheme}://{parts.hostname or ''}:{parts.port or 4222}"
 
 
@@ -37,7 +38,9 @@ def judge(info: dict[str, Any], shown_url: str) -> str:
         oldest = ".".join(map(str, OLDEST))
         raise CannotStart(f"the broker at {shown_url} is too old: {version or 'unknown'}, needed is {oldest}")
     if not info.get("jetstream"):
-        raise CannotStart(f"the broker at {shown_url} has no JetStream", hint="Start it with: nats-server -js")
+        raise CannotStart(
+            f"the broker at {shown_url} has no JetStream", hint="Start it with: nats-server -js"
+        )
     return version
 
 
@@ -48,7 +51,8 @@ async def probe(url: str) -> str:
         CannotStart: nobody or no broker answers, it is too old, or has no JetStream.
     """
     shown = without_password(url)
-    parts = urlsplit(url.split(",")[0] if "://" in url else f"nats://{url.split(',')[0]}")
+    first, _, _ = url.partition(",")
+    parts = urlsplit(first if "://" in first else f"nats://{first}")
     try:
         async with asyncio.timeout(TIMEOUT_S):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 4222)

@@ -1,4 +1,4 @@
-"""``eva say``: a typed turn; prints the text as it streams, plays or writes the sound, then the latency strip."""
+"""``eva say``: a typed turn: the text as it streams, the sound played or written, the latency strip."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from eva.chat_client import ChatSocket, conversation
 from eva.dialogue import Dialogue, Turn
+from eva.line import NoAnswer
 from eva.output import complain, progress, result, result_json
 from eva.sound import Player, open_output
 from eva.strip import served_by, strip
 from eva.wav import write_wav
 from services.gateway.chat_protocol import AudioEvent, AudioOut, Start, Stop, Token, UserText
-from shared.errors import EvaError
 
 TURN_TIMEOUT_S = 60.0
-RATE_HZ = 24000
+RATE_HZ: Final = 24000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,6 @@ class SayOptions:
     session: str | None = None
     is_json: bool = False
     with_audio: bool = True
-
-
-class NoAnswer(EvaError):
-    """The turn did not end in time."""
-
-    code = "no_answer"
 
 
 def report(turn: Turn, session_id: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ _STAGES = {"stt": "ears", "llm": "mind", "tts": "voice"}
 
 
 def strip(timeline: Timeline) -> str:
-    """Returns ``endpoint 512 · stt 84 · llm 3 · tts 21 · send 1 → 621 ms``; parts that a typed turn lacks are left out."""
+    """Returns ``endpoint 512 · stt 84 · llm 3 · tts 21 · send 1 → 621 ms``; a typed turn has no first two."""
     is_spoken = timeline.endpoint_ms > 0 or timeline.stt_ms > 0
     names = _PARTS if is_spoken else _PARTS[2:]
     parts = " · ".join(f"{name} {getattr(timeline, f'{name}_ms'):.0f}" for name in names)
@@ -22,7 +22,7 @@ def strip(timeline: Timeline) -> str:
 
 
 def served_by(engines: dict[str, EngineReport]) -> str:
-    """Returns ``ears pocketsphinx (cpu, degraded) · mind companion · voice piper en_US-lessac-medium (cuda:0)``."""
+    """Returns ``ears sphinx en-us (cpu, degraded) · mind companion · voice piper amy (cuda:0)``."""
     return " · ".join(
         f"{name} {describe(engines[stage])}" for stage, name in _STAGES.items() if stage in engines
     )

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def programs(counts: dict[str, int], environment: dict[str, str]) -> list[Program]:
-    """Returns what to run: ``counts`` processes of each service, named ``tts`` or ``tts-1``, ``tts-2``…"""
+    """Returns what to run: ``counts`` processes of each service, named ``tts``, or ``tts-1`` and so on."""
     inherited = dict(os.environ)
     path = os.pathsep.join(part for part in (str(ROOT), inherited.get("PYTHONPATH", "")) if part)
     shared = {"EVA_DRAIN_S": str(DRAIN_S), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
@@ -54,7 +54,7 @@ class Supervisor:
             self._ended[child.program.name].set()
 
     async def stop(self) -> None:
-        """Drains the gateway, so that no turn is left without its end, then the workers; kills who is late."""
+        """Drains the gateway, so that each turn gets its end, then the workers; kills who is late."""
         is_gateway = [child for child in self.children if child.program.stage == "gateway"]
         others = [child for child in self.children if child.program.stage != "gateway"]
         await self._stop(is_gateway, GATEWAY_GRACE_S)

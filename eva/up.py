@@ -8,7 +8,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from eva.output import columns, is_plain, progress, result, result_json
 from eva.stack import Stack, StackOptions, running
@@ -157,10 +157,9 @@ async def _announce(stack: Stack, options: UpOptions) -> None:
         await stack.is_ready.wait()
     if stack.health is None:  # lost again in the same moment; the status lines show it
         return
-    said: Any = (stack.url, stack.health, stack.first_turn_ms)
     if options.is_json:
-        result_json(as_json(*said, stack.processes()))
+        result_json(as_json(stack.url, stack.health, stack.first_turn_ms, stack.processes()))
     else:
-        for line in announcement(*said):
+        for line in announcement(stack.url, stack.health, stack.first_turn_ms):
             result(line)
-        progress(f"Talk to it: eva say \"Hello!\" --url {stack.url}   (Ctrl-C stops EVA)")
+        progress(f'Talk to it: eva say "Hello!" --url {stack.url}   (Ctrl-C stops EVA)')

@@ -102,7 +102,7 @@ def _to_pcm(samples: NDArray[np.float64]) -> bytes:
 
 
 def resampled(sound: Sound, rate_hz: int) -> Sound:
-    """Returns the sound at another rate (windowed-sinc interpolation, J. O. Smith, "Digital Audio Resampling")."""
+    """Returns the sound at another rate (windowed sinc: J. O. Smith, "Digital Audio Resampling")."""
     if sound.rate_hz == rate_hz:
         return sound
     source = sound.samples.astype(np.float64) / 32768
