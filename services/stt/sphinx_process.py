@@ -1,0 +1,41 @@
+"""The offline recogniser in a process of its own: length-prefixed PCM in, length-prefixed text out.
+
+pocketsphinx holds Python's global lock in its last pass (35 ms for each second of speech), which would
+stall every session of the worker. Started by path, so it imports nothing of ours; it ends when its input
+does, so it cannot outlive the worker, however that one ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from pocketsphinx import Decoder
+
+BLOCK_BYTES = 3200
+
+
+def main() -> None:
+    """Answers until the input ends; an empty answer says that the model is loaded."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which closes the pipe
+    decoder = Decoder(samprate=16000, loglevel="FATAL")
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    text = ""
+    while True:
+        reply = text.encode()
+        target.write(len(reply).to_bytes(4, "little") + reply)
+        target.flush()
+        header = source.read(4)
+        if len(header) < 4:
+            return
+        pcm = source.read(int.from_bytes(header, "little"))
+        decoder.start_utt()
+        for start in range(0, len(pcm), BLOCK_BYTES):
+            decoder.process_raw(pcm[start : start + BLOCK_BYTES])
+        decoder.end_utt()
+        hypothesis = decoder.hyp()
+        text = hypothesis.hypstr if hypothesis is not None else ""
+
+
+if __name__ == "__main__":
+    main()
