@@ -119,7 +119,9 @@ class _Transfer:
             before = self._have()
             try:
                 expected = self._stream()
-            except (httpx.TransportError, httpx.TooManyRedirects, _Again) as error:
+            except httpx.TooManyRedirects as error:
+                raise FetchFailed(self.file.name, "the hub sends from one address to the next") from error
+            except (httpx.TransportError, _Again) as error:
                 reason = str(error) or type(error).__name__
                 if not self._was_answered:
                     raise HubUnreachable(self.hub.url, reason) from error
@@ -190,7 +192,7 @@ class _Transfer:
 
     def _append(self, answer: httpx.Response, have: int) -> None:
         with self.part.open("ab") as out:
-            for block in answer.iter_raw(_BLOCK_BYTES):
+            for block in answer.iter_raw():  # As it comes: a break shall lose nothing that arrived.
                 out.write(block)
                 self._hash(block)
                 have += len(block)
