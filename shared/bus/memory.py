@@ -1,392 +1,245 @@
-"""The bus in one process: what a NATS server promises, kept by a dictionary and the event loop's clock.
+"""The bus in one process: for tests, and for looking at a flow without a broker.
 
-One ``MemoryBroker`` stands for the server; each ``connect`` is a client's connection. Messages really are
-encoded and decoded, so that what passes here passes on the wire. All timing goes by the loop's clock, so
-that redelivery can be tested on a virtual one.
+It keeps the promises of a real broker, not just its signatures: messages go through their bytes, wildcards
+and queue groups (a member at random) follow NATS's rules, work is pulled, leased, delivered again and
+deduplicated, and everything arrives in a later step of the loop. All times are the loop's, so it works on
+a virtual clock. Several connections share one ``MemoryBroker``; ``MemoryBus.abort`` is a worker's death,
+``MemoryBroker.go_down`` the broker's. ``shared.bus.memory_queue`` holds the work queues.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections import OrderedDict, deque
+import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from shared.bus import (
-    Bucket,
-    Consumer,
-    Handler,
-    Job,
-    JobHandler,
-    Reject,
-    Responder,
-    Subscription,
-    WorkQueue,
-)
-from shared.errors import BusDown, MalformedMessage, NoResponders, QueueFull, RequestTimedOut
-from shared.messages import AnyMessage, Message, decode, encode
-from shared.observe import Log
+from shared.bus import Handler, JobHandler, Responder, Subscription, WorkQueue
+from shared.bus.dispatch import Counts, answer, hand_over
+from shared.bus.jobs import PullConsumer
+from shared.bus.memory_queue import MemorySource, StoredQueue
+from shared.bus.wire import check_size, matches, pack
+from shared.errors import BusDown, NoResponders, RequestTimedOut
+from shared.messages import AnyMessage, Message, decode
 
-log = Log("eva.bus")
-
-DEDUPE_S = 60.0
-RETRY_S = 0.1
+Reply = Callable[[bytes], None]
+Sink = Callable[[str, bytes, Reply | None], None]
 
 
-def matches(pattern: str, subject: str) -> bool:
-    """Whether a subject falls under a pattern with ``*`` (one token) and ``>`` (one or more, at the end)."""
-    tokens, wanted = subject.split("."), pattern.split(".")
-    if wanted[-1] == ">":
-        return len(tokens) >= len(wanted) and all(
-            want in {"*", token} for want, token in zip(wanted[:-1], tokens, strict=False)
-        )
-    return len(tokens) == len(wanted) and all(
-        want in {"*", token} for want, token in zip(wanted, tokens, strict=True)
-    )
+@dataclass(kw_only=True, eq=False)
+class _Interest:
+    """One standing subscription of one connection."""
 
-
-@dataclass(slots=True, eq=False)
-class _Listener:
-    """One subscription, with its own queue of what it has yet to handle."""
-
-    broker: MemoryBroker
-    pattern: str
-    group: str
-    take: Callable[[str, bytes, str], None]
-    """Gets subject, payload and where to reply."""
     bus: MemoryBus
+    pattern: str
+    queue: str
+    sink: Sink
 
     async def close(self) -> None:
-        """Stops it."""
-        if self in self.broker.listeners:
-            self.broker.listeners.remove(self)
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    """A stored work item."""
-
-    subject: str
-    payload: bytes
-    stored_at: float
-    delivery: int = 0
-    holder: MemoryConsumer | None = None
-    due_again: asyncio.TimerHandle | None = None
-
-
-@dataclass(slots=True)
-class _Queue:
-    """A declared work queue."""
-
-    settings: WorkQueue
-    items: list[_Item] = field(default_factory=list)
-    ids: OrderedDict[str, float] = field(default_factory=OrderedDict)
-    idle: deque[MemoryConsumer] = field(default_factory=deque)
-    """A consumer stands here once for each free slot."""
+        """Stops it; messages already taken are still handled."""
+        self.bus.broker.interests.pop(self, None)
 
 
 class MemoryBroker:
     """What all connections share."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, seed: int = 0) -> None:
+        self.interests: dict[_Interest, None] = {}
+        """A dict for its order."""
+        self.queues: dict[str, StoredQueue] = {}
+        self.buckets: dict[str, MemoryBucket] = {}
         self.is_up = True
-        self.listeners: list[_Listener] = []
-        self.queues: dict[str, _Queue] = {}
-        self.buckets: dict[str, dict[str, tuple[float, bytes]]] = {}
-        self._turn = itertools.count()
+        self._connections: list[MemoryBus] = []
+        self._random = random.Random(seed)  # noqa: S311 - spreads load, guards nothing
 
-    def connect(self, name: str) -> MemoryBus:
-        """Returns a new connection."""
-        return MemoryBus(self, name)
+    def connect(self, name: str = "", *, on_change: Callable[[bool], None] | None = None) -> MemoryBus:
+        """Returns a new connection; ``on_change`` hears when the broker goes and comes."""
+        bus = MemoryBus(self, name, on_change)
+        self._connections.append(bus)
+        return bus
 
-    def route(self, subject: str, payload: bytes, reply: str = "") -> int:
-        """Hands a message to every plain subscriber and to one of each queue group; returns to how many."""
-        hit = [item for item in self.listeners if matches(item.pattern, subject)]
-        chosen = [item for item in hit if not item.group]
-        for group in sorted({item.group for item in hit if item.group}):
-            members = [item for item in hit if item.group == group]
-            chosen.append(members[next(self._turn) % len(members)])
-        loop = asyncio.get_running_loop()
-        for listener in chosen:
-            loop.call_soon(listener.take, subject, payload, reply)
+    def go_down(self) -> None:
+        """The broker is gone: publishing raises, nothing is delivered; what is stored stays."""
+        self._change(is_up=False)
+
+    def come_up(self) -> None:
+        """The broker is back, with its store and all subscriptions."""
+        self._change(is_up=True)
+        for queue in self.queues.values():
+            queue.serve()
+
+    def _change(self, *, is_up: bool) -> None:
+        self.is_up = is_up
+        for bus in self._connections:
+            if bus.on_change is not None:
+                bus.on_change(is_up)
+
+    def route(self, subject: str, payload: bytes, reply: Reply | None = None) -> int:
+        """Delivers to whoever listens, later in the loop and in order; returns how many do."""
+        chosen: list[_Interest] = []
+        groups: dict[tuple[str, str], list[_Interest]] = {}
+        for interest in self.interests:
+            if not matches(interest.pattern, subject):
+                continue
+            if interest.queue:
+                groups.setdefault((interest.pattern, interest.queue), []).append(interest)
+            else:
+                chosen.append(interest)
+        chosen.extend(self._random.choice(members) for members in groups.values())
+        for interest in chosen:
+            asyncio.get_running_loop().call_soon(self._deliver, interest, subject, payload, reply)
         return len(chosen)
 
-    def queue_of(self, subject: str) -> _Queue | None:
-        """Returns the queue that stores a subject."""
-        found = (queue for queue in self.queues.values() if matches(queue.settings.subject, subject))
-        return next(found, None)
+    def _deliver(self, interest: _Interest, subject: str, payload: bytes, reply: Reply | None) -> None:
+        if interest.bus.is_up:
+            interest.sink(subject, payload, reply)
 
-    def store(self, queue: _Queue, subject: str, payload: bytes, message_id: str) -> bool:
-        """Stores an item; False if its id is known."""
+    def forget(self, bus: MemoryBus) -> None:
+        """Drops all that a connection had."""
+        self._connections = [other for other in self._connections if other is not bus]
+        for interest in [i for i in self.interests if i.bus is bus]:
+            del self.interests[interest]
+
+
+class MemoryBucket:
+    """Keys and values with a time to live, counted anew at each ``put``."""
+
+    def __init__(self, broker: MemoryBroker, ttl_s: float) -> None:
+        self._broker, self._ttl_s = broker, ttl_s
+        self._values: dict[str, tuple[bytes, float]] = {}
+
+    def _fresh(self) -> dict[str, tuple[bytes, float]]:
+        if not self._broker.is_up:
+            raise BusDown("the broker is down")
         now = asyncio.get_running_loop().time()
-        while queue.ids and next(iter(queue.ids.values())) < now - DEDUPE_S:
-            queue.ids.popitem(last=False)
-        if message_id in queue.ids:
-            return False
-        queue.items = [item for item in queue.items if now - item.stored_at < queue.settings.max_age_s]
-        if len(queue.items) >= queue.settings.capacity:
-            raise QueueFull(subject)
-        queue.ids[message_id] = now
-        queue.items.append(_Item(subject, payload, now))
-        self.dispatch(queue)
-        return True
+        self._values = {key: kept for key, kept in self._values.items() if kept[1] > now}
+        return self._values
 
-    def dispatch(self, queue: _Queue) -> None:
-        """Gives waiting items to free slots, oldest first."""
-        now = asyncio.get_running_loop().time()
-        for item in list(queue.items):
-            if item.holder is not None or item.due_again is not None:
-                continue
-            if (
-                now - item.stored_at >= queue.settings.max_age_s
-                or item.delivery >= queue.settings.max_deliveries
-            ):
-                queue.items.remove(item)
-                continue
-            if not queue.idle:
-                return
-            consumer = queue.idle.popleft()
-            item.delivery += 1
-            item.holder = consumer
-            consumer.accept(item)
+    async def get(self, key: str) -> bytes | None:
+        """Returns the value, or None. Raises ``BusDown``."""
+        kept = self._fresh().get(key)
+        return None if kept is None else kept[0]
 
-    def give_back(self, queue: _Queue, item: _Item, *, after_s: float) -> None:
-        """Makes an item available again."""
-        item.holder = None
+    async def put(self, key: str, value: bytes) -> None:
+        """Stores the value. Raises ``BusDown``."""
+        check_size(value)
+        self._fresh()[key] = (bytes(value), asyncio.get_running_loop().time() + self._ttl_s)
 
-        def again() -> None:
-            item.due_again = None
-            self.dispatch(queue)
-
-        item.due_again = asyncio.get_running_loop().call_later(after_s, again)
+    async def delete(self, key: str) -> bool:
+        """Erases the value; False if there was none. Raises ``BusDown``."""
+        return self._fresh().pop(key, None) is not None
 
 
 class MemoryBus:
-    """One connection to a ``MemoryBroker``."""
+    """One connection to a ``MemoryBroker``; made by ``broker.connect``."""
 
-    def __init__(self, broker: MemoryBroker, name: str) -> None:
-        self.name = name
-        self.malformed = 0
-        """Messages that could not be read."""
-        self.consumers: list[MemoryConsumer] = []
-        self._broker = broker
-        self._is_lost = False
-        self._inboxes = itertools.count()
+    def __init__(self, broker: MemoryBroker, name: str, on_change: Callable[[bool], None] | None) -> None:
+        self.broker, self.name, self.on_change = broker, name, on_change
+        self.counts = Counts()
+        self._is_open = True
 
     @property
     def is_up(self) -> bool:
         """Whether the broker is reachable now."""
-        return self._broker.is_up and not self._is_lost
+        return self._is_open and self.broker.is_up
+
+    @property
+    def malformed(self) -> int:
+        """Payloads that were no message of ours."""
+        return self.counts.malformed
+
+    def _check(self) -> None:
+        if not self.is_up:
+            raise BusDown("the broker is down")
 
     async def publish(self, subject: str, message: Message) -> None:
-        """Sends to whoever listens now."""
-        self.check()
-        self._broker.route(subject, encode(message))
+        """Sends to whoever listens now. Raises ``BusDown``, or ``BadInput`` if it is too big."""
+        payload = pack(message)
+        self._check()
+        self.broker.route(subject, payload)
 
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
-        """Hands each message to ``handler``."""
-        return self._listen(subject, queue, lambda actual, message, _reply: handler(actual, message))
+        """Hands each message, in order, to ``handler``."""
+
+        def sink(on: str, payload: bytes, _reply: Reply | None) -> None:
+            hand_over(handler, on, payload, self.counts)
+
+        return self._listen(subject, queue, sink)
 
     async def serve(self, subject: str, responder: Responder, *, queue: str = "") -> Subscription:
-        """Answers requests."""
+        """Answers requests; of responders with the same ``queue`` one is asked."""
 
-        def answer(_actual: str, message: AnyMessage, reply: str) -> None:
-            self._broker.route(reply, encode(responder(message)))
+        def sink(on: str, payload: bytes, reply: Reply | None) -> None:
+            said = answer(responder, on, payload, self.counts)
+            if said is not None and reply is not None:
+                reply(said)
 
-        return self._listen(subject, queue, answer)
+        return self._listen(subject, queue, sink)
+
+    def _listen(self, subject: str, queue: str, sink: Sink) -> Subscription:
+        self._check()
+        interest = _Interest(bus=self, pattern=subject, queue=queue, sink=sink)
+        self.broker.interests[interest] = None
+        return interest
 
     async def request(self, subject: str, message: Message, *, timeout_s: float) -> AnyMessage:
-        """Asks and awaits the answer."""
-        inbox = f"_INBOX.{self.name}.{next(self._inboxes)}"
-        answer: asyncio.Future[AnyMessage] = asyncio.get_running_loop().create_future()
+        """Asks and awaits the answer. Raises ``NoResponders`` at once, ``RequestTimedOut``, ``BusDown``."""
+        payload = pack(message)
+        self._check()
+        answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
-        def answered(_actual: str, reply: AnyMessage, _reply: str) -> None:
-            if not answer.done():
-                answer.set_result(reply)
+        def reply(said: bytes) -> None:
+            if not answered.done():
+                answered.set_result(said)
 
-        listener = self._listen(inbox, "", answered)
+        if self.broker.route(subject, payload, reply) == 0:
+            raise NoResponders(subject)
         try:
-            if not self._broker.route(subject, encode(message), inbox):
-                raise NoResponders(subject)
-            return await asyncio.wait_for(answer, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return decode(await answered)
         except TimeoutError as error:
             raise RequestTimedOut(subject, timeout_s) from error
-        finally:
-            await listener.close()
 
     async def declare(self, queue: WorkQueue) -> None:
-        """Makes the queue, or adapts it."""
-        self.check()
-        self._broker.queues.setdefault(queue.name, _Queue(queue)).settings = queue
+        """Makes the queue, or adapts an existing one to these bounds."""
+        self._check()
+        existing = self.broker.queues.get(queue.name)
+        if existing is None:
+            self.broker.queues[queue.name] = StoredQueue(queue, lambda: self.broker.is_up)
+        else:
+            existing.spec = queue
 
     async def enqueue(self, subject: str, message: Message, *, message_id: str) -> None:
-        """Stores a work item; plain subscribers of the subject read it along."""
-        self.check()
-        queue = self._broker.queue_of(subject)
-        if queue is None:
-            raise NoResponders(subject)
-        payload = encode(message)
-        if len(queue.items) < queue.settings.capacity and message_id not in queue.ids:
-            self._broker.route(subject, payload)
-        self._broker.store(queue, subject, payload, message_id)
+        """Stores a work item, and sends it to plain subscribers as well, as a real broker does.
 
-    def consumer(self, queue: WorkQueue, *, slots: int, handler: JobHandler) -> Consumer:
-        """Returns a consumer, not yet running."""
-        made = MemoryConsumer(self, self._broker.queues[queue.name], self._broker, slots, handler)
-        self.consumers.append(made)
-        return made
+        Raises ``QueueFull``, ``BusDown``, ``NoResponders`` (no queue stores this subject), ``BadInput``.
+        """
+        payload = pack(message)
+        self._check()
+        listeners = self.broker.route(subject, payload)
+        for queue in self.broker.queues.values():
+            if matches(queue.spec.subject, subject):
+                queue.store(subject, payload, message_id)
+                return
+        if listeners:
+            raise BusDown(f"no queue stores {subject}, though somebody listens")
+        raise NoResponders(subject)
 
-    async def bucket(self, name: str, *, ttl_s: float) -> Bucket:
-        """Opens a bucket."""
-        self.check()
-        return MemoryBucket(self, self._broker.buckets.setdefault(name, {}), ttl_s)
+    def consumer(self, queue: WorkQueue, *, slots: int, handler: JobHandler) -> PullConsumer:
+        """Returns a consumer of a declared queue, not yet running."""
+        source = MemorySource(self.broker.queues, queue, is_alive=lambda: self._is_open)
+        return PullConsumer(queue, source, slots=slots, handler=handler, counts=self.counts)
 
-    async def close(self) -> None:
-        """Disconnects; nothing is left to be sent."""
-        self.abort()
+    async def bucket(self, name: str, *, ttl_s: float) -> MemoryBucket:
+        """Opens a bucket, making it if needed. Raises ``BusDown``."""
+        self._check()
+        return self.broker.buckets.setdefault(name, MemoryBucket(self.broker, ttl_s))
 
     def abort(self) -> None:
-        """Drops the connection as a crash does: nothing is acknowledged or given back."""
-        self._is_lost = True
-        self._broker.listeners = [item for item in self._broker.listeners if item.bus is not self]
-        for consumer in self.consumers:
-            consumer.abandon()
+        """Dies like a killed process: its jobs go to others when their leases end."""
+        self._is_open = False
+        self.broker.forget(self)
 
-    def check(self) -> None:
-        """Raises ``BusDown`` unless the broker is reachable."""
-        if not self.is_up:
-            raise BusDown("the broker is not reachable")
-
-    def read(self, payload: bytes) -> AnyMessage | None:
-        """Returns the message; a malformed one is counted."""
-        try:
-            return decode(payload)
-        except MalformedMessage as error:
-            self.malformed += 1
-            log.warning("bus.malformed", reason=str(error))
-            return None
-
-    def _listen(self, subject: str, group: str, call: Callable[[str, AnyMessage, str], None]) -> _Listener:
-        self.check()
-
-        def take(actual: str, payload: bytes, reply: str) -> None:
-            message = self.read(payload) if listener in self._broker.listeners else None
-            if message is None:
-                return
-            try:
-                call(actual, message, reply)
-            except (Exception, asyncio.CancelledError):  # the outermost frame of a handler
-                log.exception("bus.handler_failed", subject=subject)
-
-        listener = _Listener(self._broker, subject, group, take, self)
-        self._broker.listeners.append(listener)
-        return listener
-
-
-class MemoryConsumer:
-    """Works on one queue with a bounded number of slots."""
-
-    def __init__(
-        self, bus: MemoryBus, queue: _Queue, broker: MemoryBroker, slots: int, handler: JobHandler
-    ) -> None:
-        self._bus, self._queue, self._broker = bus, queue, broker
-        self._slots = slots
-        self._handler = handler
-        self._arrived: asyncio.Queue[_Item | None] = asyncio.Queue()
-        self._is_draining = False
-        self._is_lost = False
-
-    async def run(self) -> None:
-        """Works until drained or cancelled."""
-        self._queue.idle.extend([self] * self._slots)
-        self._broker.dispatch(self._queue)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                while (item := await self._arrived.get()) is not None:
-                    tasks.create_task(self._work(item), name=f"job {item.subject}")
-        finally:
-            self._leave()
-
-    def drain(self) -> None:
-        """Takes no new job."""
-        if not self._is_draining:
-            self._is_draining = True
-            self._leave()
-            self._arrived.put_nowait(None)
-
-    def accept(self, item: _Item) -> None:
-        """Takes an item from the broker."""
-        self._arrived.put_nowait(item)
-
-    def abandon(self) -> None:
-        """The connection is gone: items in hand become available when their time is over."""
-        self._is_lost = True
-        self._leave()
-        for item in self._queue.items:
-            if item.holder is self:
-                self._broker.give_back(self._queue, item, after_s=self._queue.settings.ack_wait_s)
-
-    def _leave(self) -> None:
-        self._queue.idle = deque(member for member in self._queue.idle if member is not self)
-
-    async def _work(self, item: _Item) -> None:
-        try:
-            await self._do(item)
-        finally:
-            if not (self._is_draining or self._is_lost):
-                self._queue.idle.append(self)
-                self._broker.dispatch(self._queue)
-
-    async def _do(self, item: _Item) -> None:
-        message = self._bus.read(item.payload)
-        waited_s = asyncio.get_running_loop().time() - item.stored_at
-        try:
-            if message is not None:
-                await self._handler(
-                    Job(
-                        subject=item.subject,
-                        message=message,
-                        delivery=item.delivery,
-                        waited_s=waited_s,
-                    )
-                )
-        except Reject:
-            pass
-        except asyncio.CancelledError:
-            self._give_back(item, after_s=0.0)
-            raise
-        except Exception:  # the outermost frame of a job
-            log.exception("bus.job_failed", subject=item.subject)
-            self._give_back(item, after_s=RETRY_S)
-            return
-        if not self._is_lost and item in self._queue.items:
-            self._queue.items.remove(item)
-
-    def _give_back(self, item: _Item, *, after_s: float) -> None:
-        if not self._is_lost and item in self._queue.items:
-            self._broker.give_back(self._queue, item, after_s=after_s)
-
-
-class MemoryBucket:
-    """Keys and values with a time to live."""
-
-    def __init__(self, bus: MemoryBus, values: dict[str, tuple[float, bytes]], ttl_s: float) -> None:
-        self._bus, self._values, self._ttl_s = bus, values, ttl_s
-
-    async def get(self, key: str) -> bytes | None:
-        """Returns the value, or None."""
-        self._bus.check()
-        ends_at, value = self._values.get(key, (0.0, b""))
-        return value if asyncio.get_running_loop().time() < ends_at else None
-
-    async def put(self, key: str, value: bytes) -> None:
-        """Stores the value."""
-        self._bus.check()
-        self._values[key] = (asyncio.get_running_loop().time() + self._ttl_s, value)
-
-    async def delete(self, key: str) -> bool:
-        """Erases the value."""
-        had = await self.get(key) is not None
-        self._values.pop(key, None)
-        return had
+    async def close(self) -> None:
+        """Disconnects."""
+        self.abort()

@@ -1,0 +1,166 @@
+"""The consumer of a work queue: slots, heartbeats, what becomes of each job. Both buses use this one.
+
+A ``Source`` asks a broker for as many deliveries as there are free slots; each runs as a task of ``run``'s
+own group. While jobs are in hand one task tells the broker so, four times within the queue's ``ack_wait_s``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, Protocol
+
+from shared.bus import Job, JobHandler, Reject, WorkQueue
+from shared.bus.dispatch import Counts, note_malformed
+from shared.errors import MalformedMessage
+from shared.messages import decode
+from shared.observe import Log
+
+log = Log("eva.bus")
+
+RETRY_DELAY_S = 0.1
+"""Before a job whose handler raised goes to a worker again."""
+BEATS_PER_ACK_WAIT = 4
+
+
+class Delivery(Protocol):
+    """An item in hand, and what can be said to the broker about it; none of it raises."""
+
+    subject: str
+    payload: bytes
+    number: int
+    """1 the first time."""
+    waited_s: float
+
+    async def acknowledge(self) -> None:
+        """It is done."""
+
+    async def keep(self) -> None:
+        """It is being worked on: do not give it to another."""
+
+    async def give_back(self, delay_s: float) -> None:
+        """Give it to another, after so many seconds."""
+
+    async def drop(self) -> None:
+        """It is never to be delivered again."""
+
+
+Take = Callable[[Delivery], Awaitable[None]]
+
+
+class Source(Protocol):
+    """Where a consumer's deliveries come from."""
+
+    async def open(self, take: Take, free: Callable[[], int]) -> None:
+        """Gets ready; ``free()`` is how many deliveries are wanted now, each is given to ``take``."""
+
+    async def fill(self) -> None:
+        """Asks for what is wanted and not asked for yet."""
+
+    async def tend(self) -> None:
+        """Repairs what breaks, until cancelled or with nothing to repair."""
+
+    async def close(self) -> None:
+        """Asks no more; once it returns nothing comes any more."""
+
+
+class PullConsumer:
+    """Pulls jobs of one queue, as many as it has free slots, and keeps those in hand alive."""
+
+    def __init__(
+        self, queue: WorkQueue, source: Source, *, slots: int, handler: JobHandler, counts: Counts
+    ) -> None:
+        self._queue, self._source, self._slots = queue, source, slots
+        self._handler, self._counts = handler, counts
+        self._in_hand: set[Delivery] = set()
+        self._drained = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Works until drained (returns) or cancelled (jobs in hand are cancelled and given back)."""
+        async with asyncio.TaskGroup() as helpers:
+            beating = helpers.create_task(self._beat(), name=f"{self._queue.name}-beat")
+            tending = helpers.create_task(self._source.tend(), name=f"{self._queue.name}-tend")
+            try:
+                await self._pull()
+            finally:
+                await self._give_back_all()
+            beating.cancel()
+            tending.cancel()
+
+    async def _pull(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
+                await self._source.open(self._take, self._free)
+                await self._source.fill()
+                await self._drained.wait()
+            finally:
+                self._drained.set()
+                await self._source.close()
+                self._tasks = None
+
+    async def _give_back_all(self) -> None:
+        """Gives back the jobs whose task was cancelled before its first step."""
+        for delivery in self._in_hand:
+            await delivery.give_back(0.0)
+        self._in_hand.clear()
+
+    def drain(self) -> None:
+        """Takes no new job; ``run`` returns when those in hand are done."""
+        self._drained.set()
+
+    def _free(self) -> int:
+        return 0 if self._drained.is_set() else self._slots - len(self._in_hand)
+
+    async def _take(self, delivery: Delivery) -> None:
+        """Begins a job, or gives at once back what was asked for in better times."""
+        if self._tasks is None or self._free() <= 0:
+            await delivery.give_back(0.0)
+            return
+        self._in_hand.add(delivery)
+        self._tasks.create_task(self._work(delivery), name=f"{self._queue.name}-job")
+
+    async def _work(self, delivery: Delivery) -> None:
+        try:
+            await self._judge(delivery)
+        finally:
+            self._in_hand.discard(delivery)
+        await self._source.fill()
+
+    async def _judge(self, delivery: Delivery) -> None:
+        try:
+            message = decode(delivery.payload)
+            job = Job(
+                subject=delivery.subject,
+                message=message,
+                delivery=delivery.number,
+                waited_s=delivery.waited_s,
+            )
+            await self._handler(job)
+        except MalformedMessage as error:
+            note_malformed(delivery.subject, error, self._counts)
+            await delivery.drop()
+        except Reject:
+            await delivery.drop()
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and self._is_cancelled():
+                await delivery.give_back(0.0)
+                raise
+            self._counts.handler_errors += 1
+            log.exception("bus.job_failed", queue=self._queue.name, delivery=delivery.number)
+            await delivery.give_back(RETRY_DELAY_S)
+        else:
+            await delivery.acknowledge()
+
+    @staticmethod
+    def _is_cancelled() -> bool:
+        """Whether this task itself was cancelled, and not something that its job awaited."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+    async def _beat(self) -> NoReturn:
+        while True:
+            await asyncio.sleep(self._queue.ack_wait_s / BEATS_PER_ACK_WAIT)
+            for delivery in list(self._in_hand):
+                await delivery.keep()
