@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.gateway.mic import MicRing
+from services.gateway.surroundings import Surroundings
 from shared import subjects
-from shared.bus import Bus
 from shared.errors import BusDown, EvaError, NoResponders, RequestTimedOut
 from shared.messages import (
     CloseEars,
@@ -57,8 +56,7 @@ class Ears:
 
     def __init__(
         self,
-        bus: Bus,
-        gw: str,
+        around: Surroundings,
         sid: str,
         wanted: EarsWanted,
         changed: Callable[[EarsClaimed | EvaError], None],
@@ -67,7 +65,8 @@ class Ears:
     ) -> None:
         self.ring = MicRing(wanted.rate_hz)
         self.claimed: EarsClaimed | None = None
-        self._bus, self._gw, self._sid = bus, gw, sid
+        self._bus, self._gw, self._sid = around.bus, around.gw, sid
+        self._clock = around.clock
         self._wanted = wanted
         self._changed = changed
         self.lease = lease
@@ -80,7 +79,7 @@ class Ears:
 
     def hear(self, pcm: bytes) -> None:
         """Takes one frame from the client."""
-        self.ring.append(pcm, time.monotonic())
+        self.ring.append(pcm, self._clock())
         self._more.set()
 
     def end_utterance(self) -> None:
@@ -93,7 +92,7 @@ class Ears:
         if event.lease != self.lease or self.claimed is None:
             return False
         if isinstance(event, EarsAlive):
-            self._alive_at = time.monotonic()
+            self._alive_at = self._clock()
             self.ring.trim(event.needed_seq)
         elif isinstance(event, EarsFailed) and event.utterance == 0:
             self._alive_at = 0.0  # the worker gives the lease up
@@ -160,10 +159,10 @@ class Ears:
         """Sends frames, from the first that is still needed, until the worker is lost."""
         self._cursor = self.ring.first_seq
         self._lease_start = self.ring.start_of(self._cursor)
-        self._alive_at = time.monotonic()
+        self._alive_at = self._clock()
         subject = subjects.mic(worker, self._sid)
         with contextlib.suppress(BusDown):
-            while time.monotonic() - self._alive_at < SILENT_S:
+            while self._clock() - self._alive_at < SILENT_S:
                 while self._ends and self._ends[0] <= self._cursor:
                     self._ends.popleft()
                     await self._bus.publish(subject, EndUtterance(sid=self._sid))

@@ -10,7 +10,8 @@ from services.gateway.chat_protocol import ErrorEvent, Start
 from services.gateway.conversation import Conversation
 from services.gateway.loudspeaker import Sink
 from services.gateway.memory import check_session_id
-from services.gateway.session import Session, Surroundings
+from services.gateway.session import Session
+from services.gateway.surroundings import Surroundings
 from shared import subjects
 from shared.bus import Subscription
 from shared.errors import BusDown

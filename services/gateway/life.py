@@ -20,8 +20,8 @@ from services.gateway.hub import Hub
 from services.gateway.memory import Memory
 from services.gateway.metrics import Metrics
 from services.gateway.server import make_server
-from services.gateway.session import Surroundings
 from services.gateway.settings import GatewaySettings
+from services.gateway.surroundings import Surroundings
 from services.gateway.turn_io import TurnPolicy
 from services.gateway.watch import Watch
 from shared.bus import Bus

@@ -17,8 +17,8 @@ from services.gateway.chat_protocol import (
 )
 from services.gateway.ears import Ears, EarsEvent, EarsWanted
 from services.gateway.loudspeaker import Sink
+from services.gateway.surroundings import Surroundings
 from services.gateway.turn_io import Ask, HeardNothing, Input, Say
-from shared.bus import Bus
 from shared.errors import BadInput, EvaError
 from shared.messages import EarsClaimed, EarsFailed, Final, Partial, SpeechStarted
 
@@ -28,10 +28,10 @@ DEFAULT_AUDIO_IN = AudioIn()
 class Listening:
     """Claims ears when they are wanted, and others when the settings change."""
 
-    def __init__(self, bus: Bus, gw: str, sid: str, sink: Sink, feed: Callable[[Input], object]) -> None:
+    def __init__(self, around: Surroundings, sid: str, sink: Sink, feed: Callable[[Input], object]) -> None:
         self.ready: Callable[[], None] = lambda: None
         """Told when a worker begins to listen."""
-        self._bus, self._gw, self._sid = bus, gw, sid
+        self._around, self._sid = around, sid
         self._sink = sink
         self._feed = feed
         self._settings = Start()
@@ -117,7 +117,7 @@ class Listening:
             end_silence_ms=self._settings.end_silence_ms,
         )
         lease = self._ears.lease if self._ears is not None else 0
-        self._ears = Ears(self._bus, self._gw, self._sid, wanted, self._changed, lease=lease)
+        self._ears = Ears(self._around, self._sid, wanted, self._changed, lease=lease)
         self._wanted.put_nowait(self._ears)
         return self._ears
 

@@ -7,9 +7,6 @@ be awaited (publishing, memory) is done in order by one task of the session.
 from __future__ import annotations
 
 import asyncio
-import time
-from dataclasses import dataclass
-from typing import Protocol
 
 from services.gateway.chat_protocol import (
     AnyClientMessage,
@@ -27,7 +24,7 @@ from services.gateway.conversation import Conversation
 from services.gateway.ears import EarsEvent
 from services.gateway.listening import Listening
 from services.gateway.loudspeaker import Loudspeaker, Sink
-from services.gateway.memory import Memory
+from services.gateway.surroundings import Surroundings
 from services.gateway.turn import TurnMachine
 from services.gateway.turn_io import (
     Action,
@@ -45,33 +42,13 @@ from services.gateway.turn_io import (
     Speak,
     Think,
     Tick,
-    TurnPolicy,
     TurnReport,
 )
 from services.gateway.work import Publisher, Work
-from shared.bus import Bus
 from shared.messages import AnyMessage
 
 OUTBOX = 1000
 """Works that may wait for the broker; a client that asks faster than it takes them is told ``busy``."""
-
-
-class TurnObserver(Protocol):
-    """Whoever keeps count of turns."""
-
-    def turn_over(self, report: TurnReport) -> None:
-        """A turn has ended."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
-    """What all sessions of a gateway share."""
-
-    bus: Bus
-    gw: str
-    memory: Memory
-    observer: TurnObserver
-    policy: TurnPolicy
 
 
 class Session:
@@ -81,6 +58,7 @@ class Session:
         self, sid: str, around: Surroundings, sink: Sink, conversation: Conversation, *, remember: bool
     ) -> None:
         self.sid = sid
+        self._clock = around.clock
         self._observer = around.observer
         self._sink = sink
         self._conversation = conversation
@@ -88,7 +66,7 @@ class Session:
         self._publisher = Publisher(around.bus, around.gw, sid, memory, conversation)
         self._machine = TurnMachine(sid, around.policy, turns=conversation.record.turns)
         self._speaker = Loudspeaker(sink, self._machine.turn_id)
-        self._listening = Listening(around.bus, around.gw, sid, sink, self._feed)
+        self._listening = Listening(around, sid, sink, self._feed)
         self._listening.ready = self._ready
         self._settings = Start()
         self._is_resumed = False
@@ -199,7 +177,7 @@ class Session:
     def _feed(self, event: Input) -> str:
         """Gives the machine an input, does what it says, and returns the id of the newest turn."""
         if not self._is_finished:
-            for action in self._machine.handle(event, time.monotonic()):
+            for action in self._machine.handle(event, self._clock()):
                 self._do(action)
             self._wake()
         return self._machine.turn_id(self._machine.turns)
@@ -226,5 +204,5 @@ class Session:
             self._timer.cancel()
         self._timer = None
         if wake_at is not None:
-            delay_s = max(0.0, wake_at - time.monotonic())
+            delay_s = max(0.0, wake_at - self._clock())
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._feed, Tick())

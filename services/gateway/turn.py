@@ -150,8 +150,8 @@ class TurnMachine:
         """Stops the answer in flight; the memory keeps just what was heard."""
         answer, self._answer = self._answer, None
         self.state = State.IDLE
-        if answer is None:
-            return
+        if answer is None or (answer.is_over and reason == "closed"):
+            return  # a client that leaves with the whole answer is taken to have heard it
         heard = answer.heard(now)
         if not answer.is_over:
             self._out.append(CancelWork(turn=answer.turn))

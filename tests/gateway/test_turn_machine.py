@@ -259,6 +259,15 @@ def test_an_answer_cut_short_in_playback_is_remembered_as_heard() -> None:
     assert len(of(talk.actions, TurnReport)) == 1
 
 
+def test_a_client_that_leaves_behind_a_whole_answer_is_taken_to_have_heard_it() -> None:
+    talk = Dialogue()
+    talk.ask("tell me")
+    talk.mind_says("One two three.")
+    talk.voice_speaks(0, 100)
+    assert not talk.put(Halt(reason="closed"))
+    assert [action.answer for action in of(talk.actions, Remember)] == ["One two three."]
+
+
 def test_the_session_rests_when_playback_has_ended() -> None:
     talk = Dialogue()
     talk.ask()
