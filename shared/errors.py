@@ -81,7 +81,7 @@ class EngineFailed(EvaError):
 
 
 class EngineRefused(EvaError):
-    """An engine cannot be used at all here (model missing or broken, device absent); said by name at start."""
+    """An engine cannot be used here at all (model missing or broken, no such device); said at start."""
 
     code = "engine_refused"
 

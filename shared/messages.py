@@ -38,7 +38,7 @@ class AudioFormat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenEars(Message, frozen=True, kw_only=True, tag="ears.open"):
-    """Request on ``STT_OPEN``: take this session's microphone. Answered by ``EarsClaimed`` or ``EarsRefused``."""
+    """Request on ``STT_OPEN``: take this session's microphone. ``EarsClaimed`` or ``EarsRefused`` answers."""
 
     gw: str
     sid: str

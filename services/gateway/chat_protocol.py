@@ -134,15 +134,18 @@ class FinalEvent(ServerEvent, frozen=True, kw_only=True, tag="final"):
 
 
 class TurnStarted(ServerEvent, frozen=True, kw_only=True, tag="turn_started"):
-    """An answer is being made; exactly one of ``turn_done``, ``interrupted`` or ``error`` with this id follows."""
+    """An answer is being made; one ``turn_done``, ``interrupted`` or ``error`` with this id follows."""
 
     turn_id: str
     is_spoken: bool
 
 
 class Token(ServerEvent, frozen=True, kw_only=True, tag="token"):
-    """More of the answer's text. What stood from character ``at`` on is replaced, so that an answer that
-    was begun anew reads right; usually ``at`` is where the text ended."""
+    """More of the answer's text.
+
+    What stood from character ``at`` on is replaced, so that an answer that was begun anew reads right;
+    usually ``at`` is where the text ended.
+    """
 
     turn_id: str
     text: str
@@ -231,8 +234,10 @@ class Interrupted(ServerEvent, frozen=True, kw_only=True, tag="interrupted"):
 
 
 class ErrorEvent(ServerEvent, frozen=True, kw_only=True, tag="error"):
-    """Something failed. With a ``turn_id`` it is that turn's terminal event; the session lives on unless
-    the socket closes."""
+    """Something failed; the session lives on unless the socket closes.
+
+    With a ``turn_id`` it is that turn's terminal event.
+    """
 
     code: str
     message: str
