@@ -11,6 +11,7 @@ import importlib.util
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,21 +72,20 @@ def prove(voice: Voice, engine: str, *, within_s: float) -> float:
 
 def _within(seconds: float, do: Callable[[], None], engine: str) -> None:
     """Runs ``do`` in a thread that is given up when it hangs; a library cannot be interrupted."""
-    failures: list[EngineFailed] = []
+    result: Future[None] = Future()
 
     def run() -> None:
         try:
             do()
-        except EngineFailed as failure:
-            failures.append(failure)
+            result.set_result(None)
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            result.set_exception(error)
 
-    thread = threading.Thread(target=run, name="warm-up", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise EngineFailed(engine, f"no audio within {seconds:.0f} s")
-    if failures:
-        raise failures[0]
+    threading.Thread(target=run, name="warm-up", daemon=True).start()
+    try:
+        result.result(seconds)
+    except TimeoutError as error:
+        raise EngineFailed(engine, f"no audio within {seconds:.0f} s") from error
 
 
 def _espeak(settings: TtsSettings, refused: list[EngineFact]) -> Iterator[Engine]:
