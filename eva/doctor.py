@@ -13,15 +13,14 @@ import msgspec
 from eva.broker import Broker
 from eva.chat_client import NotRunning
 from eva.checks import SETUP, Check, local_checks
-from eva.config import settings_of
 from eva.gateway_client import Gateway, GatewayRefused
+from eva.options import gateway_settings
 from eva.output import result, result_json
 from eva.place import CannotStart, free_port
 from eva.remote_broker import probe, without_password
 from eva.status import engine_of
 from shared.errors import ConfigError, EvaError
 
-_LOCAL_SERVERS = {11434: "Ollama", 8080: "llama.cpp", 1234: "LM Studio"}
 DEFAULT_NATS = "nats://127.0.0.1:4222"
 
 
@@ -57,30 +56,25 @@ async def _running_checks(url: str) -> AsyncIterator[Check]:
 
 async def _mind() -> Check:
     """Which language model will answer."""
+    from services.llm.discover import discover  # noqa: PLC0415 - another service's parts, for this check alone
+    from services.llm.settings import LlmSettings  # noqa: PLC0415
+
     try:
-        settings = settings_of("llm").read()
+        settings = LlmSettings.read()
     except ConfigError as error:
         return Check("mind", ok=False, detail=str(error), hint="eva config show")
-    key = getattr(settings, "groq_api_key", None)
-    if key is not None and key.get_secret_value():
+    if settings.groq_api_key.get_secret_value():
         return Check("mind", ok=True, detail="a Groq key is set")
-    if base_url := str(getattr(settings, "llm_base_url", "") or ""):
-        parts = urlsplit(base_url)
+    if url := settings.llm_base_url:
+        parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         is_there = await _listens(parts.hostname or "", port)
-        detail = f"{base_url} {'answers' if is_there else 'does not answer'}"
-        return Check(
-            "mind", is_there, detail, "" if is_there else "Start that server, or unset EVA_LLM_BASE_URL"
-        )
-    for port, name in _LOCAL_SERVERS.items():
-        if await _listens("127.0.0.1", port):
-            return Check(
-                "mind", ok=True, detail=f"something listens on port {port}, where {name} usually does"
-            )
+        hint = "" if is_there else "Start that server, or unset EVA_LLM_BASE_URL"
+        return Check("mind", is_there, f"{url} {'answers' if is_there else 'does not answer'}", hint)
+    if found := await discover(settings.discover_ports):
+        return Check("mind", ok=True, detail=f"a server with a model was found at {found}")
     hint = "echo GROQ_API_KEY=… >> .env, or start Ollama"
-    return Check(
-        "mind", ok=True, detail="no language model: the scripted companion answers, degraded", hint=hint
-    )
+    return Check("mind", ok=True, detail="no language model: the scripted companion answers, degraded", hint=hint)
 
 
 async def _listens(host: str, port: int) -> bool:
@@ -96,7 +90,7 @@ async def _listens(host: str, port: int) -> bool:
 async def _broker() -> Check:
     """A round trip through the broker that is configured, else through one started for the purpose."""
     try:
-        url = str(settings_of("gateway").read().nats_url)
+        url = gateway_settings().nats_url
         if url != DEFAULT_NATS:
             return Check("broker", ok=True, detail=f"{without_password(url)}, version {await probe(url)}")
         with tempfile.TemporaryDirectory(prefix="eva-doctor-") as folder:

@@ -1,0 +1,93 @@
+from eva.status import (
+    ProcessState,
+    announcement,
+    as_json,
+    engine_of,
+    process_row,
+    stage_rows,
+    why_not_ready,
+)
+from services.gateway.health import Health, StageHealth, TurnHealth
+
+VOICE = StageHealth(
+    state="ready", engine="piper", device="cpu", model="amy", workers=1, is_degraded=False, hint=""
+)
+EARS = StageHealth(
+    state="degraded", engine="sphinx", device="cpu", workers=1, is_degraded=True, hint="eva models pull"
+)
+
+
+def health(**changes: object) -> Health:
+    fields: dict = {
+        "status": "degraded", "groq": False, "whisper": False, "tts": True, "database": True, "broker": True,
+        "gpu": False, "stages": {"stt": EARS, "llm": StageHealth(), "tts": VOICE}, "turn": TurnHealth(), "reasons": [],
+    }  # fmt: skip
+    return Health(**{**fields, **changes})
+
+
+def process(**changes: object) -> ProcessState:
+    fields: dict = {"name": "tts", "stage": "tts", "pid": 7, "state": "running", "restarts": 0, "reason": ""}
+    return ProcessState(**{**fields, **changes})
+
+
+def test_a_process_that_serves_shows_its_engine_and_device() -> None:
+    assert process_row(process(), health()) == ["tts", "7", "ready", "piper amy on cpu", "0"]
+
+
+def test_a_process_that_nobody_has_heard_of_yet_is_starting() -> None:
+    assert process_row(process(), None) == ["tts", "7", "starting", "", "0"]
+    assert process_row(process(stage="llm", name="llm"), health()) == ["llm", "7", "starting", "", "0"]
+
+
+def test_the_gateway_has_no_engine() -> None:
+    assert process_row(process(name="gateway", stage="gateway"), health()) == ["gateway", "7", "running", "", "0"]
+
+
+def test_a_process_that_died_shows_why() -> None:
+    row = process_row(process(state="waiting", pid=None, restarts=2, reason="exit code 3: no voice"), health())
+    assert row == ["tts", "-", "waiting", "exit code 3: no voice", "2"]
+
+
+def test_a_process_that_came_back_shows_its_engine_again() -> None:
+    assert process_row(process(restarts=1, reason="killed by SIGKILL"), health())[3] == "piper amy on cpu"
+
+
+def test_an_engine_without_a_device_is_named_alone() -> None:
+    assert engine_of(StageHealth(engine="companion")) == "companion"
+    assert engine_of(StageHealth()) == ""
+
+
+def test_the_table_says_what_serves_and_how_to_better_it() -> None:
+    assert stage_rows(health()) == [
+        ["stage", "engine", "device", "model", "to better it"],
+        ["ears", "sphinx (degraded)", "cpu", "-", "eva models pull"],
+        ["mind", "absent", "-", "-", "-"],
+        ["voice", "piper", "cpu", "amy", "-"],
+    ]
+    assert stage_rows(health(stages={}))[3] == ["voice", "absent", "-", "-", "-"]
+
+
+def test_the_announcement_holds_the_address_and_the_first_turn() -> None:
+    assert announcement("http://x:1", health(), 41.6)[0] == (
+        "EVA is ready at http://x:1 (degraded, first turn audible after 42 ms)"
+    )
+    assert announcement("http://x:1", health(), None)[0] == "EVA is ready at http://x:1 (degraded)"
+
+
+def test_programs_get_the_same() -> None:
+    said = as_json("http://x:1", health(), 41.6, [process()])
+    assert said["url"] == "http://x:1"
+    assert said["processes"] == {"tts": 7}
+    assert said["stages"]["stt"]["hint"] == "eva models pull"
+
+
+def test_what_is_not_ready_is_named_with_its_reason() -> None:
+    dead = process(state="waiting", restarts=3, reason="exit code 3: no voice")
+    assert why_not_ready([process(), dead], health(reasons=["No turn."])) == [
+        "tts does not stay up (3 restarts): exit code 3: no voice",
+        "No turn.",
+    ]
+    assert why_not_ready([], None) == ["The gateway does not answer."]
+    assert why_not_ready([], health()) == ["No turn has been audible yet."]
+    again = process(restarts=2, reason="exit code 1")
+    assert why_not_ready([again], None)[0] == "tts does not stay up (2 restarts): exit code 1"
