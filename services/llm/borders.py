@@ -26,7 +26,7 @@ _PAUSES = ",;:、，；：،؛—–"
 _NEVER_LAST = words(
     "mr mrs ms dr prof m mm mme mmes mlle mlles me mgr st ste sr sra rev hon gen col capt lt sgt vs "
     "cf p pp ex no nos fig art vol ch chap ed eds dept approx env av apr tel tél bd ave blvd resp max "
-    "min e.g i.e viz al"
+    "min e.g i.e viz al www"
 )
 """Abbreviations that something always follows."""
 _SOMETIMES_LAST = words("etc inc ltd co corp jr a.m p.m bros")

@@ -78,9 +78,9 @@ def _whole(history: Sequence[ChatMessage], language: str, now: datetime) -> str:
     return text if earlier else f"{text} {NOTICE[language]}"
 
 
-def _occasion(
+def _occasion(  # noqa: PLR0911 - a table of cases
     said: str, history: Sequence[ChatMessage], earlier: Sequence[str], language: str, now: datetime
-) -> tuple[str, dict[str, str]]:  # noqa: PLR0911 - a table of cases
+) -> tuple[str, dict[str, str]]:
     if not said:
         return "nothing", {}
     if name := told_name(said):

@@ -29,7 +29,7 @@ class CompanionMind:
     async def stream(
         self, messages: Sequence[ChatMessage], *, language: str, remaining_s: float
     ) -> AsyncGenerator[str | Usage, None]:
-        """See ``engine.Mind``; begins anew where the answer has begun already, its words are the same ones."""
+        """See ``engine.Mind``; begins anew where the answer has begun already: it is the same one."""
         del remaining_s
         for word in re.findall(r"\s*\S+", answer(messages, language=language, now=self._clock())):
             yield word

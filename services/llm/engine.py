@@ -65,7 +65,7 @@ class Mind(Protocol):
         """
 
     async def prove(self) -> None:
-        """Makes sure within about 2 s that it can be used, and warms its connection. Raises ``MindFailed``."""
+        """Makes sure, within about 2 s, that it can be used; warms the way. Raises ``MindFailed``."""
 
     async def close(self) -> None:
         """Gives its connections back."""

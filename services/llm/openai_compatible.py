@@ -7,10 +7,10 @@ so a server that is started after EVA is found as well.
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
 
+import httpx
 import openai
 
 from services.llm.completions import CompletionStream, Patience, Provider, as_dicts, failure, stream_text
@@ -18,8 +18,6 @@ from services.llm.discover import discover, model_names
 from services.llm.engine import Device, MindFailed, Usage
 from shared.messages import ChatMessage
 
-_http: Any = importlib.import_module(openai.Timeout.__module__.partition(".")[0])
-"""The HTTP library that this version of the SDK stands on; its errors come through while a stream is read."""
 _CONNECT_HINT = "set GROQ_API_KEY in .env, or start Ollama (`ollama serve`) with a model"
 
 
@@ -50,7 +48,7 @@ class OpenAiCompatible:
         self._patience = patience
         self._provider = Provider(
             engine=self.name,
-            errors=(openai.OpenAIError, _http.HTTPError, ValueError),
+            errors=(openai.OpenAIError, httpx.HTTPError, ValueError),
             key_name="EVA_LLM_API_KEY",
         )
         self._client: openai.AsyncOpenAI | None = None

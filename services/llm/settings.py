@@ -9,7 +9,6 @@ from services.llm.completions import Patience
 from services.llm.worker import Options
 from shared.settings import CommonSettings
 
-
 USUAL_PORTS = (11434, 8080, 8000, 1234)
 """Of Ollama, llama.cpp, vLLM, LM Studio."""
 
