@@ -74,7 +74,9 @@ async def _mind() -> Check:
     if found := await discover(settings.discover_ports):
         return Check("mind", ok=True, detail=f"a server with a model was found at {found}")
     hint = "echo GROQ_API_KEY=… >> .env, or start Ollama"
-    return Check("mind", ok=True, detail="no language model: the scripted companion answers, degraded", hint=hint)
+    return Check(
+        "mind", ok=True, detail="no language model: the scripted companion answers, degraded", hint=hint
+    )
 
 
 async def _listens(host: str, port: int) -> bool:

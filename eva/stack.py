@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eva.broker import Broker
+from eva.broker_keeper import BrokerKeeper
 from eva.chat_client import NotRunning
 from eva.gateway_client import Gateway, GatewayRefused
 from eva.place import free_port, held, url_of
@@ -42,18 +43,20 @@ class StackOptions:
 class Stack:
     """A running EVA."""
 
-    def __init__(self, url: str, supervisor: Supervisor, *, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, url: str, supervisor: Supervisor, broker: BrokerKeeper | None, *, on_change: Callable[[], None]
+    ) -> None:
         self.url = url
         self.health: Health | None = None
         self.first_turn_ms: float | None = None
         self.is_ready = asyncio.Event()
         """Set when a whole turn has been audible."""
-        self._supervisor = supervisor
+        self._supervisor, self._broker = supervisor, broker
         self._on_change = on_change
 
     def processes(self) -> list[ProcessState]:
-        """Returns what is known of each process."""
-        return [
+        """Returns what is known of each process, the broker's first."""
+        services = [
             ProcessState(
                 name=child.program.name,
                 stage=child.program.stage,
@@ -64,6 +67,7 @@ class Stack:
             )
             for child in self._supervisor.children
         ]
+        return [self._broker.state(), *services] if self._broker is not None else services
 
     async def watch(self) -> None:
         """Asks the gateway how EVA is, until cancelled."""
@@ -98,34 +102,33 @@ async def running(options: StackOptions, *, on_change: Callable[[], None]) -> As
     """
     port = free_port(options.host, options.port)
     url = url_of(options.host, port)
+    environment = {
+        **options.environment,
+        "EVA_HOST": options.host,
+        "EVA_PORT": str(port),
+        "EVA_DATA_DIR": str(options.data_dir),
+    }
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(held(options.data_dir, url))
-        environment = {
-            **options.environment,
-            "EVA_HOST": options.host,
-            "EVA_PORT": str(port),
-            "EVA_DATA_DIR": str(options.data_dir),
-            **await _broker(options, stack),
-        }
+        keeper = None
+        if options.nats_url:
+            await probe(options.nats_url)
+            environment["EVA_NATS_URL"] = options.nats_url
+        else:
+            keeper = BrokerKeeper(Broker(options.data_dir), on_change=on_change)
+            environment |= await keeper.start()
+            stack.push_async_callback(keeper.stop)
         what = programs({"gateway": 1, **options.workers}, environment)
         supervisor = Supervisor(what, options.data_dir / "logs", on_change=on_change)
-        eva = Stack(url, supervisor, on_change=on_change)
+        eva = Stack(url, supervisor, keeper, on_change=on_change)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(supervisor.run(), name="supervisor")
-            watching = tasks.create_task(eva.watch(), name="watch")
+            watching = [tasks.create_task(eva.watch(), name="watch")]
+            if keeper is not None:
+                watching.append(tasks.create_task(keeper.run(), name="broker"))
             try:
                 yield eva
             finally:
-                watching.cancel()
                 await supervisor.stop()
-
-
-async def _broker(options: StackOptions, stack: contextlib.AsyncExitStack) -> dict[str, str]:
-    """Starts the embedded broker unless there is another; returns how the services reach it."""
-    if options.nats_url:
-        await probe(options.nats_url)
-        return {"EVA_NATS_URL": options.nats_url}
-    broker = Broker(options.data_dir)
-    url = await broker.start()
-    stack.push_async_callback(broker.stop)
-    return {"EVA_NATS_URL": url, "EVA_NATS_USER": broker.user, "EVA_NATS_PASSWORD": broker.password}
+                for task in watching:
+                    task.cancel()

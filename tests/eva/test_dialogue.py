@@ -75,7 +75,9 @@ def test_what_was_typed_belongs_to_the_next_turn() -> None:
 
 
 def test_a_turn_that_failed_says_why_and_an_error_of_no_turn_opens_none() -> None:
-    dialogue = told(ErrorEvent(code="busy", message="too many"), ErrorEvent(code="x", message="no", turn_id="a"))
+    dialogue = told(
+        ErrorEvent(code="busy", message="too many"), ErrorEvent(code="x", message="no", turn_id="a")
+    )
     assert dialogue.last_error == "too many"
     assert [(turn.outcome, turn.error) for turn in dialogue.turns] == [("failed", "no")]
     assert not dialogue.turns[0].is_audible

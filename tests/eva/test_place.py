@@ -10,7 +10,10 @@ def test_a_data_directory_is_made_and_held_by_one_at_a_time(tmp_path: Path) -> N
     place = tmp_path / "new" / "data"
     with held(place, "http://x:1"):
         assert (place / "logs").is_dir()
-        with pytest.raises(CannotStart, match=r"already runs on the data directory .*http://x:1"), held(place, "b"):
+        with (
+            pytest.raises(CannotStart, match=r"already runs on the data directory .*http://x:1"),
+            held(place, "b"),
+        ):
             pass
     with held(place, "http://x:2"):
         pass
@@ -18,7 +21,10 @@ def test_a_data_directory_is_made_and_held_by_one_at_a_time(tmp_path: Path) -> N
 
 def test_a_data_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotStart, match=r"/file cannot be written: .*directory") as caught, held(tmp_path / "file", "x"):
+    with (
+        pytest.raises(CannotStart, match=r"/file cannot be written: .*directory") as caught,
+        held(tmp_path / "file", "x"),
+    ):
         pass
     assert "--data-dir" in caught.value.hint
 

@@ -15,7 +15,7 @@ from eva.supervisor import Supervisor, programs
 
 ROOT = Path(__file__).resolve().parents[2]
 OBEDIENT = "import time; print('up', flush=True); time.sleep(60)"
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {OBEDIENT}"
 
 
 def program(code: str, *, name: str = "one", stage: str = "tts") -> Program:
@@ -57,7 +57,8 @@ async def test_a_process_that_is_killed_is_started_again_and_says_how_it_ended(t
 
 async def test_a_process_that_refuses_to_start_shows_its_last_error(tmp_path: Path) -> None:
     changed = asyncio.Event()
-    code = "import sys; print('12:00:00.000 ERROR   worker.refused reason=piper: no voice', file=sys.stderr); sys.exit(3)"
+    said = "12:00:00.000 ERROR   worker.refused reason=piper: no voice"
+    code = f"import sys; print({said!r}, file=sys.stderr); sys.exit(3)"
     child = Child(program(code), tmp_path, on_change=changed.set)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(child.run())
@@ -94,7 +95,9 @@ async def test_stopping_drains_the_gateway_before_the_workers_and_kills_who_is_l
     supervisor = Supervisor(what, tmp_path, on_change=note)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(supervisor.run())
-        await until(changed, lambda: all(c.log.exists() and b"up" in c.log.read_bytes() for c in supervisor.children))
+        await until(
+            changed, lambda: all(c.log.exists() and b"up" in c.log.read_bytes() for c in supervisor.children)
+        )
         began_s = time.monotonic()
         await supervisor.stop()
     assert time.monotonic() - began_s < 5
@@ -106,7 +109,10 @@ async def test_the_second_wish_kills_at_once(tmp_path: Path) -> None:
     supervisor = Supervisor([program(STUBBORN)], tmp_path, on_change=changed.set)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(supervisor.run())
-        await until(changed, lambda: supervisor.children[0].log.exists() and b"up" in supervisor.children[0].log.read_bytes())
+        await until(
+            changed,
+            lambda: supervisor.children[0].log.exists() and b"up" in supervisor.children[0].log.read_bytes(),
+        )
         supervisor.kill()
         await asyncio.wait_for(running, 2)
 
@@ -117,13 +123,17 @@ def test_no_process_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> Non
     code = f"""
 import asyncio, os, sys
 from pathlib import Path
+argv = (sys.executable, "-c", {STUBBORN!r})
 from eva.process import Program
 from eva.supervisor import Supervisor
-stubborn = Program(name="one", stage="tts", argv=(sys.executable, "-c", {STUBBORN!r}), environment=dict(os.environ))
-supervisor = Supervisor([stubborn], Path({str(tmp_path)!r}), on_change=lambda: print(supervisor.children[0].pid, flush=True))
+stubborn = Program(name="one", stage="tts", argv=argv, environment=dict(os.environ))
+tell = lambda: print(supervisor.children[0].pid, flush=True)
+supervisor = Supervisor([stubborn], Path({str(tmp_path)!r}), on_change=tell)
 asyncio.run(supervisor.run())
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, text=True
+    ) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert is_alive(pid)

@@ -20,7 +20,8 @@ EARS = StageHealth(
 def health(**changes: object) -> Health:
     fields: dict = {
         "status": "degraded", "groq": False, "whisper": False, "tts": True, "database": True, "broker": True,
-        "gpu": False, "stages": {"stt": EARS, "llm": StageHealth(), "tts": VOICE}, "turn": TurnHealth(), "reasons": [],
+        "gpu": False, "stages": {"stt": EARS, "llm": StageHealth(), "tts": VOICE}, "turn": TurnHealth(),
+        "reasons": [],
     }  # fmt: skip
     return Health(**{**fields, **changes})
 
@@ -40,11 +41,19 @@ def test_a_process_that_nobody_has_heard_of_yet_is_starting() -> None:
 
 
 def test_the_gateway_has_no_engine() -> None:
-    assert process_row(process(name="gateway", stage="gateway"), health()) == ["gateway", "7", "running", "", "0"]
+    assert process_row(process(name="gateway", stage="gateway"), health()) == [
+        "gateway",
+        "7",
+        "running",
+        "",
+        "0",
+    ]
 
 
 def test_a_process_that_died_shows_why() -> None:
-    row = process_row(process(state="waiting", pid=None, restarts=2, reason="exit code 3: no voice"), health())
+    row = process_row(
+        process(state="waiting", pid=None, restarts=2, reason="exit code 3: no voice"), health()
+    )
     assert row == ["tts", "-", "waiting", "exit code 3: no voice", "2"]
 
 

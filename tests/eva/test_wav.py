@@ -1,6 +1,7 @@
 import io
 import struct
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ def sound(samples: np.ndarray, rate_hz: int = RATE_HZ) -> Sound:
     return Sound(rate_hz=rate_hz, pcm=(samples * 32767).astype("<i2").tobytes())
 
 
-def file(code: int, bits: int, channels: int, raw: bytes, *, extensible: bool = False, size: int | None = None) -> bytes:
+def file(
+    code: int, bits: int, channels: int, raw: bytes, *, extensible: bool = False, size: int | None = None
+) -> bytes:
     header = struct.pack("<HHIIHH", 0xFFFE if extensible else code, channels, RATE_HZ, 0, 0, bits)
     if extensible:
         header += struct.pack("<HHIH", 22, bits, 0, code) + bytes(14)
@@ -38,13 +41,19 @@ def file(code: int, bits: int, channels: int, raw: bytes, *, extensible: bool = 
     [
         (1, 8, lambda x: (x * 127 + 128).round().astype(np.uint8).tobytes()),
         (1, 16, lambda x: (x * 32767).round().astype("<i2").tobytes()),
-        (1, 24, lambda x: b"".join(int(v).to_bytes(3, "little", signed=True) for v in (x * (2**23 - 1)).round())),
+        (
+            1,
+            24,
+            lambda x: b"".join(int(v).to_bytes(3, "little", signed=True) for v in (x * (2**23 - 1)).round()),
+        ),
         (1, 32, lambda x: (x * (2**31 - 1)).round().astype("<i4").tobytes()),
         (3, 32, lambda x: x.astype("<f4").tobytes()),
         (3, 64, lambda x: x.astype("<f8").tobytes()),
     ],
 )
-def test_wav_of_every_common_kind_is_read(code: int, bits: int, to_raw, extensible: bool) -> None:
+def test_wav_of_every_common_kind_is_read(
+    code: int, bits: int, to_raw: Callable[[np.ndarray], bytes], extensible: bool
+) -> None:
     wanted = tone(440)
     read = read_wav(file(code, bits, 1, to_raw(wanted), extensible=extensible))
     assert read.rate_hz == RATE_HZ
@@ -101,7 +110,9 @@ def test_no_bytes_can_do_more_than_be_refused(data: bytes) -> None:
         read_wav(b"RIFF\0\0\0\0WAVE" + data.replace(b"data", b"dato"))
 
 
-@pytest.mark.parametrize(("from_hz", "to_hz"), [(44100, 16000), (11025, 16000), (96000, 16000), (16000, 24000)])
+@pytest.mark.parametrize(
+    ("from_hz", "to_hz"), [(44100, 16000), (11025, 16000), (96000, 16000), (16000, 24000)]
+)
 def test_a_tone_keeps_its_pitch_and_level_when_resampled(from_hz: int, to_hz: int) -> None:
     out = resampled(sound(tone(1000, from_hz), from_hz), to_hz)
     assert out.rate_hz == to_hz
