@@ -136,8 +136,7 @@ async def measure(mode: Mode, url: str, *, turns: int, in_flight: int) -> list[f
         return 1000 * (time.perf_counter() - began)
 
     async def loop(count: int) -> None:
-        for _ in range(count):
-            samples.append(await one())
+        samples.extend([await one() for _ in range(count)])
 
     async with workers(mode, client, url):
         await loop(20)

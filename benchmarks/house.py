@@ -1,0 +1,90 @@
+"""Starts EVA's processes for a measurement, and ends them: a broker, a gateway, and workers as named."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from eva.broker import Broker
+from eva.place import free_port
+
+START_S = 60.0
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class House:
+    """A running EVA, measured from outside."""
+
+    url: str
+    nats_url: str
+    user: str
+    password: str
+    pids: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def socket_url(self) -> str:
+        """Where the WebSocket is."""
+        return self.url.replace("http", "ws", 1) + "/ws/chat"
+
+    def cpu_s(self, name: str) -> float:
+        """Returns the processor time that a process has used, seconds."""
+        fields = Path(f"/proc/{self.pids[name]}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+
+    def memory_mib(self, name: str) -> tuple[float, float]:
+        """Returns a process's resident and its proportional memory, MiB."""
+        text = Path(f"/proc/{self.pids[name]}/smaps_rollup").read_text()
+        kib = {line.split(":")[0]: int(line.split()[1]) for line in text.splitlines()[1:] if ":" in line}
+        return kib["Rss"] / 1024, kib["Pss"] / 1024
+
+
+@contextlib.asynccontextmanager
+async def house(modules: dict[str, Sequence[str]], environment: dict[str, str]) -> AsyncIterator[House]:
+    """Runs the gateway and ``modules`` (name → what follows ``python -m``) until it is ready."""
+    with tempfile.TemporaryDirectory() as directory:
+        broker = Broker(Path(directory))
+        nats_url = await broker.start()
+        port = free_port("127.0.0.1", 0)
+        built = House(f"http://127.0.0.1:{port}", nats_url, broker.user, broker.password)
+        everything = {
+            **os.environ,
+            "EVA_NATS_URL": nats_url,
+            "EVA_NATS_USER": broker.user,
+            "EVA_NATS_PASSWORD": broker.password,
+            "EVA_PORT": str(port),
+            "EVA_DATA_DIR": directory,
+            "EVA_LOG_LEVEL": "ERROR",
+            **environment,
+        }
+        processes: list[asyncio.subprocess.Process] = []
+        try:
+            for name, command in {"gateway": ["services.gateway"], **modules}.items():
+                process = await asyncio.create_subprocess_exec(sys.executable, "-m", *command, env=everything)
+                processes.append(process)
+                built.pids[name] = process.pid
+            await _ready(built.url)
+            yield built
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                await process.wait()
+            await broker.stop()
+
+
+async def _ready(url: str) -> None:
+    async with asyncio.timeout(START_S), httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get("/readyz")).status_code == httpx.codes.OK:
+                    return
+            await asyncio.sleep(0.1)
