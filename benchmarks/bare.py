@@ -9,6 +9,7 @@ a last text message.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 
@@ -35,16 +36,11 @@ async def chat(socket: WebSocket) -> None:
             await socket.send_bytes(PIECE)
         await socket.send_text('{"type":"turn_done","turn_id":"1"}')
 
-    try:
+    with contextlib.suppress(WebSocketDisconnect):
         async with asyncio.TaskGroup() as tasks:
-            while True:
-                message = await socket.receive()
-                if message["type"] == "websocket.disconnect":
-                    raise WebSocketDisconnect
+            while (message := await socket.receive())["type"] != "websocket.disconnect":
                 if "end_of_speech" in (message.get("text") or ""):
                     tasks.create_task(speak())
-    except* WebSocketDisconnect:
-        pass
 
 
 if __name__ == "__main__":

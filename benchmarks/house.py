@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house(modules: dict[str, Sequence[str]], environment: dict[str, str]) -> AsyncIterator[House]:
+async def house(modules: Mapping[str, Sequence[str]], environment: dict[str, str]) -> AsyncIterator[House]:
     """Runs the gateway and ``modules`` (name → what follows ``python -m``) until it is ready."""
     with tempfile.TemporaryDirectory() as directory:
         broker = Broker(Path(directory))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime
+import datetime as dt
 import os
 import sys
 from dataclasses import dataclass
@@ -162,7 +162,7 @@ async def measure_all(size: Size) -> str:
         memory = {name: built.memory_mib(name) for name in built.pids}
     progress("(e) sound both ways")
     both = await two_way(size.two_way)
-    when = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    when = dt.datetime.now(tz=dt.UTC).date().isoformat()
     rows = "\n".join(f"| {name} | {rss:.0f} | {pss:.0f} |" for name, (rss, pss) in memory.items())
     return "\n".join(
         [
@@ -173,8 +173,8 @@ async def measure_all(size: Size) -> str:
             "",
             "## (a) Orchestration of a typed turn, engines that cost nothing",
             "",
-            "The raw chain is four processes that pass 1 KB on over the same broker, through the plain client",
-            "library; ours is a real WebSocket, gateway, LLM and TTS worker, and the way back.",
+            "The raw chain is four processes that pass 1 KB on over the same broker, through the plain",
+            "client library; ours is a real WebSocket, gateway, LLM and TTS worker, and the way back.",
             "",
             table(first, "ms"),
             "",
@@ -184,7 +184,8 @@ async def measure_all(size: Size) -> str:
             "",
             "## (c) Turns with the engines that need no download",
             "",
-            "pocketsphinx, companion, espeak-ng. The parts add up to the response in each turn (percentiles do not).",
+            "pocketsphinx, companion, espeak-ng. In each turn the parts add up to the response;",
+            "their percentiles do not.",
             "",
             table(third, "ms"),
             "",
@@ -196,7 +197,7 @@ async def measure_all(size: Size) -> str:
             "",
             "## (e) 20 sessions, 20 ms frames both ways, one gateway process",
             "",
-            "From the last frame that a client sends to the first sound that it gets, engines that cost nothing.",
+            "From the last frame that a client sends to the first sound that it gets; zero-cost engines.",
             "",
             both,
             "",

@@ -72,8 +72,7 @@ async def _session(url: str, number: int, turns: int, samples: list[float]) -> N
     """One person: speaks for a second, listens for a second, with the microphone always on."""
     await asyncio.sleep(number * (SPEECH_S + ANSWER_S) / SESSIONS)
     async with talker(url, START) as client:
-        for _ in range(turns):
-            samples.append(await _turn(client))
+        samples.extend([await _turn(client) for _ in range(turns)])
 
 
 async def _turn(client: Talker) -> float:
