@@ -111,31 +111,33 @@ def _piper(settings: TtsSettings, refused: list[EngineFact]) -> Iterator[Engine]
         return
     items.sort(key=lambda item: item.name != settings.tts_voice)  # the default voice first
     whole = [(item, hashes) for item in items if (hashes := _verified(item, refused)) is not None]
-    for device in _devices(settings.tts_device, refused):
+    from services.tts.piper import Piper, cuda_is_listed  # noqa: PLC0415 - only where there are voices
+
+    has_cuda = cuda_is_listed()
+    refused.extend(idle_gpu(settings.tts_device, has_cuda=has_cuda, has_gpu=_GPU_DEVICE.exists()))
+    for device in devices(settings.tts_device, has_cuda=has_cuda):
         voices = [
             voice for item, hashes in whole for voice in _loaded(item, hashes, device, settings, refused)
         ]
         if voices:
-            from services.tts.piper import Piper  # noqa: PLC0415 - only where there are voices
-
             yield Piper(device, tuple(voices))
         elif wants_cuda:
             raise EngineRefused("piper", refused[-1].detail, hint=refused[-1].hint)
 
 
-def _devices(wanted: str, refused: list[EngineFact]) -> list[str]:
-    if wanted != "auto":
-        return ["cuda:0" if wanted == "cuda" else wanted]
-    from services.tts.piper import cuda_is_listed  # noqa: PLC0415 - only where there are voices
+def devices(wanted: str, *, has_cuda: bool) -> list[str]:
+    """Returns the devices to load voices on, the best first; ``has_cuda``: ONNX Runtime was built for it."""
+    if wanted == "auto":
+        return ["cuda:0", "cpu"] if has_cuda else ["cpu"]
+    return ["cuda:0" if wanted == "cuda" else wanted]
 
-    if cuda_is_listed():
-        return ["cuda:0", "cpu"]
-    if _GPU_DEVICE.exists():
-        detail = "there is a GPU and the installed ONNX Runtime has no CUDA"
-        refused.append(
-            EngineFact(name="piper", state="failed", device="cuda:0", detail=detail, hint=_GPU_HINT)
-        )
-    return ["cpu"]
+
+def idle_gpu(wanted: str, *, has_cuda: bool, has_gpu: bool) -> list[EngineFact]:
+    """Returns the complaint that a GPU is there which nothing here can use; empty: all is well."""
+    if wanted != "auto" or has_cuda or not has_gpu:
+        return []
+    detail = "there is a GPU and the installed ONNX Runtime has no CUDA"
+    return [EngineFact(name="piper", state="failed", device="cuda:0", detail=detail, hint=_GPU_HINT)]
 
 
 def _verified(item: Installed, refused: list[EngineFact]) -> dict[str, str] | None:

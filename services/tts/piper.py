@@ -10,7 +10,7 @@ makes it: scaling each sentence to its own peak would need the whole sentence an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,9 +133,15 @@ def _open(model: Path, device: str, threads: int) -> onnxruntime.InferenceSessio
         session = onnxruntime.InferenceSession(str(model), sess_options=options, providers=providers)
     except _ERRORS as error:
         raise EngineRefused(NAME, f"{model}: {_one_line(error)}", hint="eva models pull") from error
-    if wants_cuda and session.get_providers()[0] != CUDA:
-        raise EngineRefused(NAME, f"{device} was asked for, the CPU would have served", hint=CUDA_HINT)
+    if wants_cuda:
+        require_cuda(session.get_providers(), device)
     return session
+
+
+def require_cuda(used: Sequence[str], device: str) -> None:
+    """Raises ``EngineRefused`` unless a session's providers, the one in use first, begin with CUDA."""
+    if not used or used[0] != CUDA:
+        raise EngineRefused(NAME, f"{device} was asked for, the CPU would have served", hint=CUDA_HINT)
 
 
 def _one_line(error: Exception) -> str:

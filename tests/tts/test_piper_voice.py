@@ -135,3 +135,10 @@ def test_the_voice_is_heard(tiny_voices: Path) -> None:
     audio = samples(load(tiny_voices), ENGLISH)
     assert is_audible(audio)
     assert np.abs(audio).max() < 1.0
+
+
+def test_a_session_that_quietly_took_the_cpu_is_refused() -> None:
+    piper.require_cuda([piper.CUDA, "CPUExecutionProvider"], "cuda:0")
+    for used in (["CPUExecutionProvider"], ["CPUExecutionProvider", piper.CUDA], []):
+        with pytest.raises(EngineRefused, match="the CPU would have served"):
+            piper.require_cuda(used, "cuda:0")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.tts import piper
-from services.tts.choose import choose, prove
+from services.tts.choose import choose, devices, idle_gpu, prove
 from services.tts.settings import TtsSettings
 from shared.audio import Samples
 from shared.errors import ConfigError, EngineFailed, EngineRefused
@@ -136,3 +136,28 @@ def test_a_setting_that_cannot_work_is_named(values: dict[str, object]) -> None:
 def test_threads_are_bounded_by_the_machine() -> None:
     assert 1 <= TtsSettings.read().threads <= 4
     assert TtsSettings.read(tts_threads=7).threads == 7
+
+
+@pytest.mark.parametrize(
+    ("wanted", "has_cuda", "chosen"),
+    [
+        ("auto", True, ["cuda:0", "cpu"]),
+        ("auto", False, ["cpu"]),
+        ("cuda", False, ["cuda:0"]),
+        ("cuda:1", True, ["cuda:1"]),
+        ("cpu", True, ["cpu"]),
+    ],
+)
+def test_auto_takes_cuda_first_and_a_named_device_is_taken_alone(
+    wanted: str, has_cuda: bool, chosen: list[str]
+) -> None:
+    assert devices(wanted, has_cuda=has_cuda) == chosen
+
+
+def test_a_gpu_that_nothing_uses_is_a_complaint_unless_the_cpu_was_asked_for() -> None:
+    (complaint,) = idle_gpu("auto", has_cuda=False, has_gpu=True)
+    assert complaint.state == "failed"
+    assert "make setup" in complaint.hint
+    assert idle_gpu("cpu", has_cuda=False, has_gpu=True) == []
+    assert idle_gpu("auto", has_cuda=True, has_gpu=True) == []
+    assert idle_gpu("auto", has_cuda=False, has_gpu=False) == []
