@@ -50,7 +50,7 @@ def solve(text: str) -> Fraction | None:
     for token in _TOKEN.findall(text):
         value = _value(token)
         if value is not None:
-            number = value if number is None or token[0].isdigit() else _joined(number, value)
+            number = value if number is None or token[0].isdecimal() else _joined(number, value)
         elif number is not None and token in _OPERATORS and len(terms) < _MAX_TERMS:
             terms.append(number)
             operators.append(_OPERATORS[token])
@@ -67,7 +67,7 @@ def solve(text: str) -> Fraction | None:
 
 
 def _value(token: str) -> Fraction | None:
-    if token[0].isdigit():
+    if token[0].isdecimal():
         return Fraction(token.replace(",", "."))
     return Fraction(_NUMBERS[token]) if token in _NUMBERS else None
 

@@ -32,7 +32,7 @@ _NO_NAME = words(
     "bored ready glad going trying looking just what it called un une le la fatigué fatiguée content "
     "contente triste désolé désolée ici sick ill old young cold hot free busy alone home lost late "
     "angry afraid nervous great alive curious awake human asleep new lucky only still also really too "
-    "now back done sleepy thirsty là prêt prête bien pas en de comment quoi ton ta"
+    "now back done sleepy thirsty là prêt prête bien pas en de comment quoi ton ta déjà"
 )
 _WORD = re.compile(r"[^\W_]+|[+*/×÷]|(?<=\s)-(?=\s)")
 _KNOWN = {

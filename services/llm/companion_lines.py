@@ -105,7 +105,7 @@ PATTERNS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("who", r"\bwho are you\b|\bwhat are you\b|\b(what|whats|who)\b.*\byour name\b|\bintroduce yourself\b"),
         ("can_do", r"\bwhat\b.*\b(can|could) you\b|\b(can|could) you (help|do)\b|^help$|\bhelp me\b"),
         ("how", r"\bhow (are|is|do) (you|things|it)\b|\bhow are\b|\bhow (have )?you been\b|\bare you (ok|well|fine)\b"),
-        ("thanks", r"\bthank(s|you)?\b|\bcheers\b"),
+        ("thanks", r"\b(thank|thanks|thankyou|cheers)\b"),
         ("goodbye", r"\b(good ?bye|bye|see you|good ?night|farewell)\b"),
         ("greeting", r"\b(hello|hi|hey|howdy|greetings|good (morning|afternoon|evening|day))\b"),
     ),

@@ -17,7 +17,7 @@ class Opening:
     def __init__(self, spoken: str = "") -> None:
         self._spoken = "".join(spoken.split())
         self._held = ""
-        self._is_thinking = False
+        self._is_thinking = self._has_thought = False
         self._may_think = True
         self._is_over = False
 
@@ -28,12 +28,15 @@ class Opening:
         self._held += text
         if self._may_think and not self._past_thoughts():
             return ""
-        return self._past_spoken()
+        if self._has_thought:
+            self._held = self._held.lstrip()
+        return self._past_spoken() if self._held else ""
 
     def flush(self) -> str:
         """Returns what was held back and turned out to be said for the first time."""
         held, self._held = self._held, ""
-        return "" if self._is_thinking or self._is_over else held
+        is_old = "".join(held.split()) == self._spoken
+        return "" if self._is_thinking or self._is_over or is_old else held
 
     def _past_thoughts(self) -> bool:
         """Drops thoughts at the front; False while it is not sure whether more of them come."""
@@ -46,7 +49,8 @@ class Opening:
             _, found, behind = self._held.partition(_CLOSE)
             if not found:
                 return False
-            self._held, self._may_think, self._is_thinking = behind.lstrip(), False, False
+            self._held, self._has_thought = behind, True
+            self._may_think = self._is_thinking = False
         return True
 
     def _past_spoken(self) -> str:

@@ -40,7 +40,7 @@ _UNIT = re.compile(
     rf"|(?:(?!```)[^\s{SPACELESS}。！？—])+[。！？—”’」』）】》]*"  # a word up to its space or dash
     r"|[。！？—]+"
 )
-_GAP = re.compile(r"\s*")
+_SPACE = re.compile(r"\s+")
 _MAX_WORD_CHARS = 400
 _EMOJI = re.compile(
     "(?:[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u231a-\u23ff]"
@@ -142,14 +142,13 @@ class Cutter:
         if not is_final and "```".startswith(rest):
             return 0
         found = _UNIT.match(raw, position, position + _MAX_WORD_CHARS)
-        if found is None:  # fewer than three marks of code at the very end
-            return len(rest)
-        gap = _GAP.match(raw, found.end())
-        end = gap.end() if gap else found.end()
-        is_line = "\n" in raw[found.end() : end]
-        if end == len(raw) and not is_final and not is_line:
+        assert found is not None, "every character that is no space begins a unit"
+        gap = _SPACE.match(raw, found.end())
+        space = gap.group() if gap else ""
+        end = found.end() + len(space)
+        if end == len(raw) and not is_final and "\n" not in space:
             return 0
-        self._add(found.group(), raw[found.end() : end], raw[end : end + 1])
+        self._add(found.group(), space, raw[end : end + 1])
         return end - position
 
     def _add(self, word: str, gap: str, following: str) -> None:

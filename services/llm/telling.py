@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from services.llm.engine import Usage
@@ -42,6 +41,7 @@ class Told:
     """Of the turn, those of earlier attempts included."""
     first_token_s: float = 0.0
     first_segment_s: float = 0.0
+    total_s: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
 
@@ -54,13 +54,13 @@ class Turn:
     language: str
     """Of the person, and so of the answer and its voice; empty: unknown."""
     began_s: float
-    """When it was taken up, monotonic."""
+    """When it was taken up, by the worker's clock."""
     waited_s: float
     """How long it had waited until then."""
 
     @property
     def due_s(self) -> float:
-        """When nobody waits for it any more, monotonic."""
+        """When nobody waits for it any more, by the worker's clock."""
         return self.began_s - self.waited_s + self.work.remaining_ms / 1000
 
 
@@ -72,9 +72,10 @@ class _End:
 class Telling:
     """Sends one answer."""
 
-    def __init__(self, bus: Bus, turn: Turn, *, max_tokens: int) -> None:
+    def __init__(self, bus: Bus, turn: Turn, *, max_tokens: int, clock: Callable[[], float]) -> None:
         self.told = Told(segments=turn.work.first_segment)
         self._bus, self._turn, self._work = bus, turn, turn.work
+        self._clock = clock
         self._opening = Opening(turn.work.spoken)
         self._guard = Guard(max_tokens)
         self._cutter = Cutter()
@@ -109,7 +110,7 @@ class Telling:
                     case str() as piece:
                         await self._take(piece)
                     case _:
-                        await self._speak(self._cutter.poll(time.monotonic()))
+                        await self._speak(self._cutter.poll(self._clock()))
                         await self._send_caption_if_due()
         except EvaError as error:
             return _End(error)
@@ -127,24 +128,24 @@ class Telling:
         """How long until the clock is needed; None: not at all."""
         dues = [self._caption_due_s, self._cutter.deadline() if self._work.audio else None]
         due_s = min((due for due in dues if due is not None), default=None)
-        return None if due_s is None else max(0.0, due_s - time.monotonic())
+        return None if due_s is None else max(0.0, due_s - self._clock())
 
     async def _take(self, piece: str) -> None:
         if not self.told.first_token_s:
-            self.told.first_token_s = time.monotonic() - self._turn.began_s
+            self.told.first_token_s = self._clock() - self._turn.began_s
         text = self._guard.allow(self._opening.feed(piece))
         if text:
             await self._pass_on(text)
 
     async def _pass_on(self, text: str) -> None:
         if self._work.audio is not None:
-            now_s = time.monotonic()
+            now_s = self._clock()
             await self._speak(self._cutter.feed(text, now_s) + self._cutter.poll(now_s))
         self._caption += text
         if not self.told.deltas:
             await self._send_caption()
         elif self._caption_due_s is None:
-            self._caption_due_s = time.monotonic() + COALESCE_S
+            self._caption_due_s = self._clock() + COALESCE_S
         else:
             await self._send_caption_if_due()
 
@@ -156,6 +157,7 @@ class Telling:
             if not self.told.segments:
                 await self._speak([SPEECHLESS.get(self._turn.language, SPEECHLESS["en"])])
         await self._send_caption()
+        self.told.total_s = self._clock() - self._turn.began_s
 
     async def _speak(self, segments: list[str]) -> None:
         for text in segments:
@@ -171,7 +173,7 @@ class Telling:
                 segment=number,
                 text=text,
                 audio=work.audio,
-                remaining_ms=max(0, round(1000 * (self._turn.due_s - time.monotonic()))),
+                remaining_ms=max(0, round(1000 * (self._turn.due_s - self._clock()))),
                 language=self._turn.language,
                 voice=work.voice,
                 speed=work.speed,
@@ -180,10 +182,10 @@ class Telling:
             await self._bus.enqueue(subjects.work("tts", work.gw, work.sid), item, message_id=message_id)
             self.told.segments += 1
             if not self.told.first_segment_s:
-                self.told.first_segment_s = time.monotonic() - self._turn.began_s
+                self.told.first_segment_s = self._clock() - self._turn.began_s
 
     async def _send_caption_if_due(self) -> None:
-        if self._caption_due_s is not None and time.monotonic() >= self._caption_due_s:
+        if self._caption_due_s is not None and self._clock() >= self._caption_due_s:
             await self._send_caption()
 
     async def _send_caption(self) -> None:

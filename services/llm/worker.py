@@ -13,7 +13,7 @@ import os
 import statistics
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from services.llm import prompt
@@ -63,8 +63,11 @@ class LlmWorker:
 
     stage: Stage = "llm"
 
-    def __init__(self, name: str, chain: Chain, options: Options) -> None:
+    def __init__(
+        self, name: str, chain: Chain, options: Options, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._name, self._chain, self._options = name, chain, options
+        self._clock = clock
         self._state: State = "starting"
         self._consumer: Consumer | None = None
         self._tombstones = Tombstones()
@@ -77,7 +80,7 @@ class LlmWorker:
         """Proves the chain. Its last mind is always there, so this does not refuse."""
         await self._chain.prove()
         self._state = "ready"
-        self._succeeded_s = time.monotonic()
+        self._succeeded_s = self._clock()
 
     async def serve(self, bus: Bus) -> None:
         """Answers turns until drained."""
@@ -109,7 +112,7 @@ class LlmWorker:
         state = self._state
         if state == "ready" and self._chain.current.is_degraded:
             state = "degraded"
-        since_s = None if self._succeeded_s is None else time.monotonic() - self._succeeded_s
+        since_s = None if self._succeeded_s is None else self._clock() - self._succeeded_s
         return Facts(
             stage=self.stage,
             worker=self._name,
@@ -168,7 +171,7 @@ class LlmWorker:
 
     async def _answer(self, bus: Bus, work: Generate, waited_s: float, left_s: float) -> None:
         """Answers one turn and reports how it went: the outermost loop of a turn."""
-        began_s = time.monotonic()
+        began_s = self._clock()
         try:
             async with asyncio.timeout(left_s):
                 done = await self._generate(bus, work, began_s, waited_s)
@@ -182,12 +185,12 @@ class LlmWorker:
             await self._report(bus, work, "internal", "the mind's worker has a defect; see its log")
         else:
             self._done += 1
-            self._succeeded_s = time.monotonic()
+            self._succeeded_s = self._clock()
 
     async def _generate(self, bus: Bus, work: Generate, began_s: float, waited_s: float) -> MindDone:
         turn = Turn(work=work, language=work.language or _language(work), began_s=began_s, waited_s=waited_s)
         options = self._options
-        telling = Telling(bus, turn, max_tokens=options.max_tokens)
+        telling = Telling(bus, turn, max_tokens=options.max_tokens, clock=self._clock)
         if work.is_canary:
             return _done(turn, await telling.tell(_canary(turn.language)), engine="canary")
         messages = prompt.build(
@@ -254,7 +257,7 @@ def _done(turn: Turn, told: Told, *, engine: str, model: str = "", is_degraded: 
         queue_ms=1000 * turn.waited_s,
         first_token_ms=1000 * told.first_token_s,
         first_segment_ms=1000 * told.first_segment_s,
-        total_ms=1000 * (time.monotonic() - turn.began_s),
+        total_ms=1000 * told.total_s,
         input_tokens=told.input_tokens,
         output_tokens=told.output_tokens,
     )
