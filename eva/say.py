@@ -70,10 +70,9 @@ async def say(options: SayOptions) -> int:
         audio_out=AudioOut(format="pcm", rate_hz=RATE_HZ) if options.with_audio else None,
     )
     with contextlib.ExitStack() as stack:
-        player = None
-        if options.with_audio and options.out is None and not options.is_json:
-            player = _player(stack)
         async with conversation(options.url, start) as socket:
+            is_played = options.with_audio and options.out is None and not options.is_json
+            player = _player(stack) if is_played else None
             try:
                 async with asyncio.timeout(TURN_TIMEOUT_S):
                     turn = await _turn(socket, options, player)
