@@ -55,7 +55,7 @@ def load(candidate: Candidate, settings: SttSettings) -> Transcriber:
 
         return load_sphinx()
     assert candidate.path is not None
-    model = find(candidate.model)
+    model = find(candidate.path.name)
     known = model if model is not None and model.kind == "stt" else None
     try:
         hashes = verify(Installed(candidate.path.name, "stt", candidate.path, known))

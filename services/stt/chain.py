@@ -156,6 +156,12 @@ class Chain:
                 return Heard(transcript=transcript, info=engine.info)
         raise failure or unsupported or EngineFailed("stt", "no engine is left")
 
+    def close(self) -> None:
+        """Lets the engines go."""
+        for link in self.links:
+            if link.engine is not None:
+                link.engine.close()
+
     def facts(self) -> list[EngineFact]:
         """Returns what is published about the engines."""
         serving = self.serving

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from services.stt.chain import Chain, Heard
 from services.stt.engine import RATE_HZ, EngineInfo, Pcm
+from services.stt.threads import DaemonPool
 from shared.errors import EngineFailed
 
 PARTIAL_BUDGET_S = 0.5
@@ -26,7 +27,7 @@ class Desk:
         self._chain = chain
         self._parallel = parallel
         self._timeout_s = timeout_s
-        self._threads = ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="stt")
+        self._threads = DaemonPool(parallel, "stt")
         self._in_hand = 0
         self._hung = 0
         self.lost = asyncio.Event()
@@ -49,7 +50,7 @@ class Desk:
             UnsupportedLanguage, EngineFailed: as the chain; ``EngineFailed`` also when it takes too long.
         """
         self._in_hand += 1
-        work = self._threads.submit(self._timed, pcm, language, likely)
+        work = self._threads.submit(lambda: self._timed(pcm, language, likely))
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await asyncio.wrap_future(work)
@@ -76,8 +77,9 @@ class Desk:
         return has_room
 
     def close(self) -> None:
-        """Lets the threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Lets the threads and the engines go."""
+        self._threads.close()
+        self._chain.close()
 
     def _came_back(self, _: Future[Heard]) -> None:
         self._hung -= 1

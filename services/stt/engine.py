@@ -65,6 +65,9 @@ class Transcriber(Protocol):
             EngineFailed: no usable output; another engine may have the same audio.
         """
 
+    def close(self) -> None:
+        """Lets go of what it holds; calls that still run may fail."""
+
 
 class SpeechDetector(Protocol):
     """The voice activity detector of one session; keeps its state between frames."""

@@ -38,6 +38,7 @@ class SphinxEngine:
         path = Path(__file__).with_name("sphinx_process.py")
         self._command = command or [sys.executable, "-P", str(path)]
         self._idle: queue.LifoQueue[subprocess.Popen[bytes] | None] = queue.LifoQueue()
+        self._is_closed = False
         for _ in range(INFO.parallel):
             self._idle.put(None)
 
@@ -58,10 +59,13 @@ class SphinxEngine:
             self._idle.put(None)
             raise EngineFailed("sphinx", f"the recogniser's process has died ({error})") from error
         self._idle.put(process)
+        if self._is_closed:
+            self.close()
         return Transcript(text=text, language="en", language_probability=1.0)
 
     def close(self) -> None:
-        """Ends the processes that are idle."""
+        """Ends the processes; one that is at work ends with its work."""
+        self._is_closed = True
         while not self._idle.empty():
             process = self._idle.get()
             if process is not None:

@@ -15,6 +15,7 @@ from services.stt.endpoint import Endpointer, EndpointPolicy
 from services.stt.engine import Resampler, SpeechDetector
 from services.stt.lease import Lease
 from services.stt.scribe import Counts, Scribe, Teller
+from services.stt.threads import DaemonPool
 from shared.bus import Bus
 from shared.errors import EngineFailed, EngineRefused
 from shared.messages import Facts, OpenEars, Stage, State
@@ -80,6 +81,7 @@ class SttWorker:
                 break
         info = chain.info
         if info is None:
+            chain.close()
             raise chain.refusal()
         self._slots = self._options.slots or default_slots(info)
         self._desk = Desk(chain, parallel=info.parallel, timeout_s=self._options.engine_timeout_s)
@@ -87,13 +89,16 @@ class SttWorker:
         log.info("stt.engine", engine=info.name, model=info.model, device=info.device)
 
     async def _prove(self, link: Link) -> bool:
+        thread = DaemonPool(1, "stt-proof")
         try:
             async with asyncio.timeout(self._options.warmup_s):
-                await asyncio.to_thread(link.prove)
+                await asyncio.wrap_future(thread.submit(link.prove))
         except (EngineRefused, EngineFailed) as error:
             link.refuse(error.reason, getattr(error, "hint", ""))
         except TimeoutError:
             link.refuse(f"not warm within {self._options.warmup_s:g} s")
+        finally:
+            thread.close()
         return link.state == "proven"
 
     async def serve(self, bus: Bus) -> None:

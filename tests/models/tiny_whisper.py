@@ -11,6 +11,7 @@ into the residual stream; token embeddings are orthonormal directions, and the o
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ PHRASES = (
     "stop talking please",
     "bonjour tout le monde",
 )
-LANGUAGES = (
-    "en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da hu ta no th ur hr bg lt "
-    "la mi ml cy sk te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr pa si km sn yo so af oc "
-    "ka be tg sd gu am yi lo uz fo ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su"
-).split()
+_LANGUAGES = (
+    "en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da hu ta no th ur hr bg "
+    "lt la mi ml cy sk te fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr pa si km sn yo so "
+    "af oc ka be tg sd gu am yi lo uz fo ht ps tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su"
+)
+LANGUAGES = tuple(_LANGUAGES.split())
 BANDS = ((36, 39), (46, 49), (56, 59), (66, 69))
 """Mel bins of the tones; no frame of speech is steady enough there."""
 MELS, FRAMES, TOKENS = 80, 3000, 448
@@ -185,7 +187,7 @@ def _teach(phrase: str, embedding: Array, projection: Array, ids: dict[str, int]
     """Chains the words of a phrase; ``gate`` is the band that must be loud, zeros for none."""
     weight = 1.5 if gate.any() else 2.2  # without a tone the first phrase wins, with one its own does
     sequence = [ids[START], *(ids["Ġ" + word] for word in phrase.split()), ids[END]]
-    for here, after in zip(sequence, sequence[1:], strict=False):
+    for here, after in itertools.pairwise(sequence):
         projection[after] += weight * embedding[here] + 1.5 * gate
     projection[sequence[1]] += weight * embedding[ids[PLAIN]]
     projection[ids[EOT]] += embedding[sequence[-2]] + gate
