@@ -124,8 +124,12 @@ class Chain:
         voices = (engine.voice("", wanted) for engine in self._engines)
         return next((voice.language for voice in voices if voice is not None), DEFAULT_LANGUAGE)
 
-    def speak(self, sentence: str, *, language: str, wanted: str, speed: float) -> Iterator[Piece]:
+    def speak(
+        self, sentence: str, *, language: str, wanted: str, speed: float, asked: list[Engine]
+    ) -> Iterator[Piece]:
         """Yields a sentence's audio. Blocks; ``language`` as ``language()`` returned it.
+
+        Whoever is asked to speak is put at the end of ``asked``, so that a hang can be blamed on it.
 
         Raises:
             EngineFailed: no engine could say it (to its end).
@@ -134,6 +138,7 @@ class Chain:
         failures = []
         for engine, voice in self._candidates(language, wanted):
             sent_s = 0.0
+            asked.append(engine)
             pieces = voice.speak(sentence, speed=speed)
             try:
                 for samples in judged(engine.name, pieces, voice.rate_hz, longest_s(sentence, speed)):
@@ -158,10 +163,6 @@ class Chain:
             "tts.engine_failed", engine=engine.name, device=engine.device, reason=reason,
             on_end=standing.failures, aside_s=standing.pause_s,
         )  # fmt: skip
-
-    def first(self, language: str, wanted: str) -> Engine | None:
-        """Returns the engine that would be asked first."""
-        return next((engine for engine, _ in self._candidates(language, wanted)), None)
 
     def facts(self) -> list[EngineFact]:
         """Returns what was refused at start, then each voice in the order of the chain."""
@@ -192,9 +193,9 @@ class Chain:
         for fact in self.facts():
             if fact.state == "failed":
                 return f"{fact.name} {fact.model}: {fact.detail}"
-        engine = self.first(self.language("", ""), "")
-        if engine is None or engine.is_degraded:
-            return f"{engine.name if engine else 'nothing'} serves"
+        first = next((engine for engine, _ in self._candidates(self.language("", ""), "")), None)
+        if first is None or first.is_degraded:
+            return f"{first.name if first else 'nothing'} serves"
         return ""
 
     def _candidates(self, language: str, wanted: str) -> list[tuple[Engine, Voice]]:

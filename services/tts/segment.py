@@ -22,8 +22,8 @@ class Made:
     voice: Voice
 
 
-def make(chain: Chain, item: Synthesize, *, chunk_ms: int) -> Iterator[Made]:
-    """Yields the chunks of a segment; none if its text has nothing to say.
+def make(chain: Chain, item: Synthesize, *, chunk_ms: int, asked: list[Engine]) -> Iterator[Made]:
+    """Yields the chunks of a segment; none if its text has nothing to say. ``asked``: see ``Chain.speak``.
 
     Raises:
         EngineFailed: a sentence could not be said; what was said before it has been yielded.
@@ -34,7 +34,10 @@ def make(chain: Chain, item: Synthesize, *, chunk_ms: int) -> Iterator[Made]:
     failure: EngineFailed | None = None
     try:
         for sentence in sentences(speech_text(item.text, language)):
-            for piece in chain.speak(sentence, language=language, wanted=item.voice, speed=item.speed):
+            pieces = chain.speak(
+                sentence, language=language, wanted=item.voice, speed=item.speed, asked=asked
+            )
+            for piece in pieces:
                 for chunk in encoder.push(piece.samples, piece.rate_hz):
                     yield Made(chunk, piece.engine, piece.voice)
     except EngineFailed as error:

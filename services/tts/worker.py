@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from services.tts.cancelled import Cancelled
 from services.tts.chain import Chain
+from services.tts.engine import Engine
 from services.tts.report import Figures, Report
 from services.tts.segment import Made, make
 from shared import subjects
@@ -171,9 +172,10 @@ class TtsWorker:
 
     async def _publish_chunks(self, chain: Chain, item: Synthesize, report: Report, waited_s: float) -> None:
         begin = time.monotonic()
-        chunks = make(chain, item, chunk_ms=self._options.chunk_ms)
+        asked: list[Engine] = []
+        chunks = make(chain, item, chunk_ms=self._options.chunk_ms, asked=asked)
         figures = Figures(queue_ms=1000 * waited_s, rate_hz=item.audio.rate_hz)
-        while (made := await self._pull(chain, item, chunks)) is not None:
+        while (made := await self._pull(chain, chunks, asked)) is not None:
             if figures.chunks == 0:
                 figures.first_audio_ms = 1000 * (time.monotonic() - begin)
             await report.chunk(figures.chunks, made)
@@ -186,7 +188,7 @@ class TtsWorker:
             tally.succeeded_at, tally.first_audio_ms = time.monotonic(), figures.first_audio_ms
             tally.real_time_factor = figures.total_ms / 1000 * figures.rate_hz / figures.samples
 
-    async def _pull(self, chain: Chain, item: Synthesize, chunks: Iterator[Made]) -> Made | None:
+    async def _pull(self, chain: Chain, chunks: Iterator[Made], asked: list[Engine]) -> Made | None:
         pulled = asyncio.get_running_loop().run_in_executor(self._threads, next, chunks, None)
         try:
             done, _ = await asyncio.wait({pulled}, timeout=self._options.stall_s)
@@ -196,7 +198,6 @@ class TtsWorker:
         if done:
             return pulled.result()
         reason = f"no chunk within {self._options.stall_s:.1f} s"
-        engine = chain.first(chain.language(item.language, item.voice), item.voice)
-        if engine is not None:
+        for engine in asked[-1:]:
             chain.blame(engine, reason, hangs=True)
-        raise EngineFailed(engine.name if engine else "tts", reason)
+        raise EngineFailed("tts", reason)

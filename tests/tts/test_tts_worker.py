@@ -247,7 +247,17 @@ async def test_an_engine_that_hangs_is_set_aside_and_the_next_take_goes_to_anoth
         release.set()
 
 
-async def test_a_chain_without_engines_that_stalls_still_fails_by_a_message() -> None:
+async def test_the_engine_that_hangs_is_blamed_and_not_the_one_that_failed_before_it() -> None:
+    release = threading.Event()
+    async with serving(engine("piper", raising), engine("espeak", hanging(release)), stall_s=0.05) as desk:
+        await desk.ask("one")
+        await desk.until(lambda: desk.all(Failed))
+        states = {fact.name: fact.state for fact in desk.worker.facts().engines}
+        assert states == {"piper": "serving", "espeak": "failed"}
+        release.set()
+
+
+async def test_a_chain_without_engines_fails_by_a_message() -> None:
     async with serving() as desk:
         await desk.ask("one")
         await desk.until(lambda: desk.all(Failed))

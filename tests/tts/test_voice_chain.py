@@ -34,7 +34,7 @@ class Clock:
 
 def say(chain: Chain, text: str = "one two three", *, language: str = "en", wanted: str = "") -> list[str]:
     """Returns the engine of each piece."""
-    return [p.engine.name for p in chain.speak(text, language=language, wanted=wanted, speed=1.0)]
+    return [p.engine.name for p in chain.speak(text, language=language, wanted=wanted, speed=1.0, asked=[])]
 
 
 def test_the_first_engine_speaks_when_it_can() -> None:
@@ -135,7 +135,7 @@ def test_a_voice_is_chosen_by_name_then_by_language_then_another_engine_of_that_
     chain = Chain([piper, espeak], Clock())
 
     def voice(language: str, wanted: str) -> str:
-        pieces = chain.speak("one", language=language, wanted=wanted, speed=1.0)
+        pieces = chain.speak("one", language=language, wanted=wanted, speed=1.0, asked=[])
         return next(piece.voice.name for piece in pieces)
 
     assert voice("en", "en_GB-b") == "en_GB-b"
@@ -178,7 +178,7 @@ def test_the_speed_is_kept_within_what_voices_can() -> None:
     first = engine("first")
     chain = Chain([first], Clock())
     for speed in (0.01, 1.5, 99.0):
-        list(chain.speak("one", language="en", wanted="", speed=speed))
+        list(chain.speak("one", language="en", wanted="", speed=speed, asked=[]))
     assert first.owned[0].speeds == [0.25, 1.5, 4.0]
 
 
