@@ -26,13 +26,13 @@ START = Start(audio_out=AudioOut(format="pcm", rate_hz=16000))
 class Canary:
     """Sings when it is time to."""
 
-    def __init__(self, hub: Hub, watch: Watch, *, every_s: float) -> None:
-        self._hub, self._watch, self._every_s = hub, watch, every_s
+    def __init__(self, hub: Hub, watch: Watch, *, every_s: float, deadline_s: float = DEADLINE_S) -> None:
+        self._hub, self._watch, self._every_s, self._deadline_s = hub, watch, every_s, deadline_s
 
     async def run(self) -> NoReturn:
         """Watches until cancelled."""
         while True:
-            if self._is_due() and not await self.sing():
+            if self.is_due() and not await self.sing():
                 await asyncio.sleep(AGAIN_S)
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -41,7 +41,7 @@ class Canary:
         outbox = Outbox(_ignore)
         try:
             async with (
-                asyncio.timeout(DEADLINE_S),
+                asyncio.timeout(self._deadline_s),
                 self._hub.session(START, outbox, remember=False) as session,
             ):
                 session.canary()
@@ -57,7 +57,8 @@ class Canary:
             self._watch.canary_failed("the self-test did not end")
         return False
 
-    def _is_due(self) -> bool:
+    def is_due(self) -> bool:
+        """Whether nobody else has proven lately that EVA is audible, and a turn could."""
         if not (self._watch.is_broker_up and self._watch.is_up("llm") and self._watch.is_up("tts")):
             return False  # what is missing is known already
         return not self._watch.was_audible or self._watch.idle_s >= self._every_s

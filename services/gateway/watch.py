@@ -28,7 +28,7 @@ class Watch:
     """The board with a clock; the observer of all turns."""
 
     def __init__(self, board: Board, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
-        self._board, self._metrics, self._clock = board, metrics, clock
+        self.board, self._metrics, self._clock = board, metrics, clock
         self._bus: Bus | None = None
         gauge = None
         for stage in STAGES:
@@ -42,25 +42,25 @@ class Watch:
     @property
     def was_audible(self) -> bool:
         """Whether the last proof of sound stands."""
-        return self._board.was_audible
+        return self.board.was_audible
 
     @property
     def idle_s(self) -> float:
         """Seconds since the last audible turn; infinite if there was none."""
-        return self._board.idle_s(self._clock())
+        return self.board.idle_s(self._clock())
 
     def is_up(self, stage: Stage) -> bool:
         """Whether a worker of the stage is ready."""
-        return self._board.is_up(stage, self._clock())
+        return self.board.is_up(stage, self._clock())
 
     def health(self) -> Health:
         """Returns the judgement of now."""
-        self._board.is_broker_up = self.is_broker_up
-        return self._board.report(self._clock())
+        self.board.is_broker_up = self.is_broker_up
+        return self.board.report(self._clock())
 
     def turn_over(self, report: TurnReport) -> None:
         """Takes the end of a turn."""
-        self._board.turn_over(report, self._clock())
+        self.board.turn_over(report, self._clock())
         self._metrics.turn_over(report)
         log.info(
             "turn.over",
@@ -73,19 +73,19 @@ class Watch:
 
     def canary_failed(self, reason: str) -> None:
         """The canary's turn did not end."""
-        self._board.canary_failed(reason, self._clock())
+        self.board.canary_failed(reason, self._clock())
 
     async def run(self, bus: Bus, memory: Memory) -> NoReturn:
         """Listens to the facts and looks into the store now and then, until cancelled. Raises ``BusDown``."""
         self._bus = bus
         await bus.subscribe(subjects.FACTS_ALL, self._hear)
         while True:
-            self._board.database_answered(await _answers(memory), self._clock())
+            self.board.database_answered(await _answers(memory), self._clock())
             await asyncio.sleep(PROBE_EVERY_S)
 
     def _hear(self, _subject: str, message: AnyMessage) -> None:
         if isinstance(message, Facts):
-            self._board.hear(message, self._clock())
+            self.board.hear(message, self._clock())
 
 
 async def _answers(memory: Memory) -> bool:

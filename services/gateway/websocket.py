@@ -41,6 +41,10 @@ ABORT = "eva.abort"
 """ASGI extension of our server: ends the connection at once, whatever is still to be sent."""
 
 
+class Defect(EvaError):
+    """Ours: an exception that nobody expected."""
+
+
 class SlowClient(Exception):
     """The client has not read for 5 s."""
 
@@ -76,6 +80,9 @@ class Reader:
         except EvaError as refused:
             self._tell(refused)
             code = TRY_AGAIN_LATER
+        except Exception:
+            log.exception("socket.defect")
+            self._tell(Defect("something broke inside EVA; it is in the log"))
         finally:
             self._outbox.finish(code)
 

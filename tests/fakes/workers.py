@@ -7,10 +7,12 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from shared import subjects
 from shared.bus import Bus, Job
+from shared.errors import BusDown
 from shared.messages import (
     AudioChunk,
     AudioFormat,
@@ -98,7 +100,8 @@ class FakeWorkers:
         while True:
             for stage in self.states:
                 if stage not in self.silent:
-                    await self._bus.publish(subjects.fact(stage, f"fake-{stage}"), self.facts(stage))
+                    with contextlib.suppress(BusDown):
+                        await self._bus.publish(subjects.fact(stage, f"fake-{stage}"), self.facts(stage))
             await asyncio.sleep(every_s)
 
     def _cancel(self, _subject: str, message: object) -> None:
@@ -142,10 +145,10 @@ class FakeWorkers:
         events = subjects.event(work.gw, work.sid, "tts")
         ids = {"turn": work.turn, "attempt": work.attempt, "segment": work.segment, "take": work.take}
         await self._bus.publish(events, Working(stage="tts", worker="fake-tts", **ids))
-        if self.faults.voice_fails:
-            failed = Failed(
-                stage="tts", worker="fake-tts", code=self.faults.voice_fails, message="on purpose", **ids
-            )
+        failed = Failed(
+            stage="tts", worker="fake-tts", code=self.faults.voice_fails, message="on purpose", **ids
+        )
+        if failed.code:
             await self._bus.publish(events, failed)
             return
         rate_hz = work.audio.rate_hz
@@ -163,6 +166,9 @@ class FakeWorkers:
                 ),
             )  # fmt: skip
             await self.faults.gate.wait()
+            if self.faults.voice_fails:
+                await self._bus.publish(events, msgspec.structs.replace(failed, code=self.faults.voice_fails))
+                return
         done = SegmentDone(
             chunks=len(chunks), samples=len(pcm) // 2, rate_hz=rate_hz, engine="piper", device="cpu", **ids
         )

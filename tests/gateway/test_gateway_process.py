@@ -1,0 +1,85 @@
+"""``python -m services.gateway`` as an operator starts it."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.process
+STARTUP_S = 20.0
+NOBODY = "nats://127.0.0.1:1"
+
+
+@asynccontextmanager
+async def process(port: int, **env: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.gateway"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "EVA_PORT": str(port), "EVA_NATS_URL": NOBODY, **env},
+    )
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.communicate()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def until_alive(url: str) -> None:
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(STARTUP_S):
+        while True:
+            try:
+                assert (await http.get(f"{url}/livez")).status_code == 200
+            except httpx.TransportError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+async def test_without_a_broker_it_starts_answers_and_ends_with_0_on_sigterm() -> None:
+    port = free_port()
+    async with process(port) as running:
+        await until_alive(f"http://127.0.0.1:{port}")
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+            health = await http.get("/health")
+            assert health.status_code == 503
+            assert health.json()["reasons"] == ["The broker is not reachable."]
+            assert (await http.post("/chat", json={"message": "Hi"})).json()["error"]["code"] == "broker_lost"
+        running.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            out, err = await running.communicate()
+        assert (running.returncode, out) == (0, b"")
+        assert f"gateway.ready host=127.0.0.1 port={port}" in err.decode()
+        assert "Traceback" not in err.decode()
+
+
+async def test_a_port_in_use_is_one_clear_line_and_exit_1() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with process(port) as running, asyncio.timeout(STARTUP_S):
+            out, err = await running.communicate()
+    assert (running.returncode, out) == (1, b"")
+    assert err.decode().splitlines() == [
+        f"cannot listen on 127.0.0.1:{port}: Address already in use; EVA_PORT sets another port"
+    ]
+
+
+async def test_a_setting_that_cannot_work_is_one_line_that_names_it_and_exit_2() -> None:
+    async with process(0, EVA_TURN_S="soon") as running, asyncio.timeout(STARTUP_S):
+        out, err = await running.communicate()
+    assert (running.returncode, out) == (2, b"")
+    (line,) = err.decode().splitlines()
+    assert line.startswith("EVA_TURN_S: ")

@@ -1,0 +1,82 @@
+"""The conversations' memory over the in-memory bus."""
+
+import pytest
+
+from services.gateway.memory import Memory, check_session_id
+from shared.bus.memory import MemoryBroker, MemoryBus
+from shared.errors import BadInput, BusDown
+from shared.messages import ChatMessage, SessionRecord
+from shared.subjects import SESSIONS_BUCKET
+
+RECORD = SessionRecord(turns=2, language="fr", messages=[ChatMessage(role="user", content="Bonjour")])
+
+
+@pytest.fixture
+def bus() -> MemoryBus:
+    return MemoryBroker().connect("gateway")
+
+
+@pytest.fixture
+def memory(bus: MemoryBus) -> Memory:
+    return Memory(bus, ttl_s=60)
+
+
+async def test_what_was_saved_is_loaded_by_another_gateway(bus: MemoryBus, memory: Memory) -> None:
+    await memory.save("kitchen", RECORD)
+    assert await Memory(bus, ttl_s=60).load("kitchen") == RECORD
+    assert await memory.load("cellar") is None
+
+
+async def test_erasing_holds_against_a_session_that_goes_on(memory: Memory) -> None:
+    await memory.save("kitchen", RECORD)
+    assert await memory.erase("kitchen")
+    await memory.save("kitchen", RECORD)
+    assert await memory.load("kitchen") is None
+    assert not await memory.erase("kitchen")
+
+
+async def test_after_loading_anew_an_erased_session_is_kept_again(memory: Memory) -> None:
+    await memory.erase("kitchen")
+    await memory.load("kitchen")
+    await memory.save("kitchen", RECORD)
+    assert await memory.load("kitchen") == RECORD
+
+
+async def test_a_record_that_cannot_be_read_is_counted_and_counts_as_none(
+    bus: MemoryBus, memory: Memory
+) -> None:
+    bucket = await bus.bucket(SESSIONS_BUCKET, ttl_s=60)
+    for number, data in enumerate([b"", b"\xc1", b"\x93\x01\x02\x03", b"\x81\xa5turns\xa1x"], start=1):
+        await bucket.put("kitchen", data)
+        assert await memory.load("kitchen") is None
+        assert memory.malformed == number
+
+
+@pytest.mark.parametrize("sid", ["", "a.b", "*", ">", "a b", "é", "x" * 65, "../x", "a\n"])
+async def test_an_id_that_could_reach_elsewhere_is_bad_input(memory: Memory, sid: str) -> None:
+    for attempt in (memory.load(sid), memory.erase(sid), memory.save(sid, RECORD)):
+        with pytest.raises(BadInput) as refused:
+            await attempt
+        assert refused.value.param == "session_id"
+
+
+def test_an_id_that_can_stand_in_a_subject_is_returned() -> None:
+    assert check_session_id("aZ09_-" + "x" * 58) == "aZ09_-" + "x" * 58
+
+
+async def test_a_store_that_is_not_reachable_raises(bus: MemoryBus, memory: Memory) -> None:
+    await memory.probe()
+    bus.broker.go_down()
+    for attempt in (memory.load("a"), memory.save("a", RECORD), memory.erase("a"), memory.probe()):
+        with pytest.raises(BusDown):
+            await attempt
+
+
+async def test_of_a_conversation_too_long_for_the_store_the_newest_part_is_kept(memory: Memory) -> None:
+    messages = [ChatMessage(role="user", content=f"{number:04} " + "é" * 4000) for number in range(100)]
+    await memory.save("kitchen", SessionRecord(turns=100, messages=messages))
+    kept = await memory.load("kitchen")
+    assert kept is not None
+    assert kept.turns == 100
+    assert 15 < len(kept.messages) < 25
+    assert kept.messages == messages[-len(kept.messages) :]
