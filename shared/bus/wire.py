@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from shared.errors import BadInput
 from shared.messages import Message, encode
 
@@ -36,3 +38,9 @@ def matches(pattern: str, subject: str) -> bool:
             return False
         got = got[: len(wanted)]
     return len(wanted) == len(got) and all(w in {"*", g} for w, g in zip(wanted, got, strict=True))
+
+
+def check_key(key: str) -> None:
+    """Raises ``BadInput`` unless a bucket can have this key: ASCII letters, digits, dashes, underscores."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", key):
+        raise BadInput("a key has 1 to 128 letters, digits, dashes and underscores")
