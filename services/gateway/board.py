@@ -77,6 +77,7 @@ class Board:
         proof = prove(report)
         if proof == "audible":
             self._audible_at, self._mute_in_a_row = now, 0
+            self._response_ms = report.timeline.response_ms
         elif proof == "mute":
             self._mute_in_a_row += 1
 
