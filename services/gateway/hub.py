@@ -30,6 +30,8 @@ class Hub:
 
     def __init__(self, around: Surroundings) -> None:
         self.sessions: dict[str, Session] = {}
+        """The newest of each conversation, by its id."""
+        self._by_key: dict[str, Session] = {}
         self._around = around
 
     async def subscribe(self) -> list[Subscription]:
@@ -41,7 +43,7 @@ class Hub:
         ]
 
     def _deliver(self, subject: str, message: AnyMessage) -> None:
-        session = self.sessions.get(subjects.session_of(subject))
+        session = self._by_key.get(subjects.session_of(subject))
         if session is not None:
             session.deliver(message)
 
@@ -56,7 +58,7 @@ class Hub:
         record = await self._load(sid) if remember and start.session_id is not None else None
         older = self.sessions.get(sid)
         session = Session(sid, self._around, sink, Conversation(record), remember=remember)
-        self.sessions[sid] = session
+        self.sessions[sid] = self._by_key[session.key] = session
         if older is not None:
             older.finish(because=_TAKEN_OVER)
         try:
@@ -72,6 +74,7 @@ class Hub:
                         await asyncio.wait_for(asyncio.shield(running), FINISH_S)
                     running.cancel()
         finally:
+            del self._by_key[session.key]
             if self.sessions.get(sid) is session:
                 del self.sessions[sid]
 

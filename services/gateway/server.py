@@ -107,7 +107,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = (error.strerror or str(error)).partition(" (while")[0]
         raise AddressInUse(f"cannot listen on {host}:{port}: {reason}; EVA_PORT sets another port") from error
     listener.setblocking(False)
     return listener

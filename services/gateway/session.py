@@ -7,6 +7,7 @@ be awaited (publishing, memory) is done in order by one task of the session.
 from __future__ import annotations
 
 import asyncio
+import functools
 
 from services.gateway.chat_protocol import (
     AnyClientMessage,
@@ -46,6 +47,7 @@ from services.gateway.turn_io import (
 )
 from services.gateway.work import Publisher, Work
 from shared.messages import AnyMessage
+from shared.subjects import new_token
 
 OUTBOX = 1000
 """Works that may wait for the broker; a client that asks faster than it takes them is told ``busy``."""
@@ -58,15 +60,18 @@ class Session:
         self, sid: str, around: Surroundings, sink: Sink, conversation: Conversation, *, remember: bool
     ) -> None:
         self.sid = sid
+        self.key = new_token()
+        """Its name on the bus, new each time: no repeated message id, no cancel and no late event of an
+        earlier connection to the same conversation can touch it."""
         self._clock = around.clock
         self._observer = around.observer
         self._sink = sink
         self._conversation = conversation
-        memory = around.memory if remember else None
-        self._publisher = Publisher(around.bus, around.gw, sid, memory, conversation)
+        save = functools.partial(around.memory.save, sid) if remember else None
+        self._publisher = Publisher(around.bus, around.gw, self.key, save, conversation)
         self._machine = TurnMachine(sid, around.policy, turns=conversation.record.turns)
         self._speaker = Loudspeaker(sink, self._machine.turn_id)
-        self._listening = Listening(around, sid, sink, self._feed)
+        self._listening = Listening(around, self.key, sink, self._feed)
         self._listening.ready = self._ready
         self._settings = Start()
         self._is_resumed = False

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from services.gateway.conversation import Conversation
-from services.gateway.memory import Memory
 from services.gateway.turn_io import CancelWork, Remember, Speak, Think, Undelivered
 from shared import subjects
 from shared.bus import Bus
 from shared.errors import BusDown, EvaError
-from shared.messages import AudioFormat, Cancel, ChatMessage, Generate, Message, Synthesize
+from shared.messages import AudioFormat, Cancel, ChatMessage, Generate, Message, SessionRecord, Synthesize
 from shared.observe import Log
 
 log = Log("eva.gateway")
 
 Work = Think | Speak | CancelWork | Remember
+Save = Callable[[SessionRecord], Awaitable[None]]
 MEMORY_TRIES = 3
 MEMORY_AGAIN_S = 0.5
 
 
 class Publisher:
-    """Publishes one session's work. ``memory`` None: nothing is kept beyond the session."""
+    """Publishes one session's work. ``sid``: its name on the bus. ``save`` None: nothing is kept."""
 
-    def __init__(
-        self, bus: Bus, gw: str, sid: str, memory: Memory | None, conversation: Conversation
-    ) -> None:
+    def __init__(self, bus: Bus, gw: str, sid: str, save: Save | None, conversation: Conversation) -> None:
         self.audio: AudioFormat = AudioFormat()
         self._bus, self._gw, self._sid = bus, gw, sid
-        self._memory = memory
+        self._save = save
         self._conversation = conversation
 
     async def perform(self, work: Work) -> Undelivered | None:
@@ -49,11 +48,11 @@ class Publisher:
 
     async def save(self) -> None:
         """Stores the conversation. A memory that cannot be reached costs the memory, not the turn."""
-        if self._memory is None:
+        if self._save is None:
             return
         for attempt in range(MEMORY_TRIES):
             try:
-                await self._memory.save(self._sid, self._conversation.record)
+                await self._save(self._conversation.record)
             except BusDown as error:
                 log.warning("memory.not_saved", session=self._sid, reason=str(error))
                 await asyncio.sleep(MEMORY_AGAIN_S * (attempt + 1))

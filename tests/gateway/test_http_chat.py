@@ -68,7 +68,8 @@ async def test_an_erased_conversation_is_forgotten(gateway: RunningGateway) -> N
     session_id = (await gateway.http.post("/chat", json={"message": "I am Ada"})).json()["session_id"]
     assert (await gateway.http.delete(f"/sessions/{session_id}")).status_code == 204
     assert refusal(await gateway.http.delete(f"/sessions/{session_id}")) == (404, "not_found", None)
-    await gateway.http.post("/chat", json={"message": "Who am I?", "session_id": session_id})
+    response = await gateway.http.post("/chat", json={"message": "Who am I?", "session_id": session_id})
+    assert (response.status_code, response.json()["turn_id"]) == (200, f"{session_id}-1")
     assert len(gateway.workers.generated[-1].messages) == 1
 
 

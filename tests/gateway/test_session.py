@@ -329,7 +329,7 @@ async def test_a_worker_that_falls_silent_is_replaced_and_hears_the_utterance_wh
         assert second.opened is not None
         assert second.opened.lease > 1
         await place.bus.publish(
-            subjects.event(GW, session.sid, "stt"), Final(lease=1, utterance=1, text="from the dead")
+            subjects.event(GW, session.key, "stt"), Final(lease=1, utterance=1, text="from the dead")
         )
         await second.hears("whole")
         assert (await client.sees(FinalEvent)).text == "whole"

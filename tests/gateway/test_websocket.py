@@ -269,6 +269,22 @@ async def test_a_gateway_that_stops_lets_the_turn_end_and_closes_with_1012() -> 
             assert await idle.closed() == 1012
 
 
+async def test_a_session_resumed_in_mid_turn_answers_though_its_turn_number_was_used(
+    gateway: RunningGateway,
+) -> None:
+    gateway.workers.faults.gate.clear()
+    async with gateway.client() as first, gateway.client() as second:
+        await first.send(type="start", session_id="kitchen")
+        await first.send(type="message", text="Hi")
+        await first.expect("audio")
+        await second.send(type="start", session_id="kitchen")
+        await second.expect("ready")
+        assert (await first.expect("interrupted"))["reason"] == "closed"
+        gateway.workers.faults.gate.set()
+        await second.send(type="message", text="Hi")
+        assert (await second.expect("turn_done"))["turn_id"] == "kitchen-1"
+
+
 def is_accepting(gateway: RunningGateway) -> bool:
     try:
         socket.create_connection(gateway.listener_address, timeout=1).close()
