@@ -15,7 +15,15 @@ from typing import Literal
 import numpy as np
 
 from services.stt.choose import PULL, Candidate
-from services.stt.engine import RATE_HZ, EngineInfo, Pcm, Transcriber, Transcript, UnsupportedLanguage
+from services.stt.engine import (
+    RATE_HZ,
+    Closable,
+    EngineInfo,
+    Pcm,
+    Transcriber,
+    Transcript,
+    UnsupportedLanguage,
+)
 from shared.errors import EngineFailed, EngineRefused
 from shared.messages import EngineFact
 from shared.observe import Log
@@ -159,7 +167,7 @@ class Chain:
     def close(self) -> None:
         """Lets the engines go."""
         for link in self.links:
-            if link.engine is not None:
+            if isinstance(link.engine, Closable):
                 link.engine.close()
 
     def facts(self) -> list[EngineFact]:

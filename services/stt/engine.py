@@ -7,7 +7,7 @@ session (voice activity, endpoint, audio) is never in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -65,8 +65,13 @@ class Transcriber(Protocol):
             EngineFailed: no usable output; another engine may have the same audio.
         """
 
+
+@runtime_checkable
+class Closable(Protocol):
+    """An engine that holds more than memory."""
+
     def close(self) -> None:
-        """Lets go of what it holds; calls that still run may fail."""
+        """Lets go of it; calls that still run may fail."""
 
 
 class SpeechDetector(Protocol):

@@ -71,9 +71,6 @@ class WhisperEngine:
         text = " ".join(text for text in texts if text)
         return Transcript(text=text, language=language or "", language_probability=probability)
 
-    def close(self) -> None:
-        """Does nothing: unloading would wait for a call that hangs, and the process ends anyway."""
-
     def _encode(self, window: Pcm) -> Any:
         features = self._model.feature_extractor(window)
         return self._model.encode(pad_or_trim(features[:, :-1]))

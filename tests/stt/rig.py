@@ -16,7 +16,8 @@ from services.stt.engine import Resampler, Transcriber
 from services.stt.resample import AvResampler
 from services.stt.worker import Parts, SttWorker, WorkerOptions
 from shared import subjects
-from shared.bus.memory import MemoryBroker, MemoryBus
+from shared.bus import Bus
+from shared.bus.memory import MemoryBroker
 from shared.messages import (
     AnyMessage,
     CloseEars,
@@ -55,7 +56,7 @@ def worker_of(*engines: Transcriber, name: str = "ears1", **options: object) -> 
 
 
 @contextlib.asynccontextmanager
-async def serving(worker: SttWorker, bus: MemoryBus) -> AsyncIterator[SttWorker]:
+async def serving(worker: SttWorker, bus: Bus) -> AsyncIterator[SttWorker]:
     """Runs a warm worker; drains it at the end."""
     await worker.warm_up()
     task = asyncio.create_task(worker.serve(bus))
@@ -85,7 +86,7 @@ async def until(holds: Callable[[], bool]) -> None:
 class Person:
     """One session as its gateway sees it."""
 
-    bus: MemoryBus
+    bus: Bus
     sid: str = "sid1"
     lease: int = 0
     worker: str = ""
