@@ -6,6 +6,7 @@ so a server that is started after EVA is found as well.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
@@ -51,7 +52,7 @@ class OpenAiCompatible:
             errors=(openai.OpenAIError, httpx.HTTPError, ValueError),
             key_name="EVA_LLM_API_KEY",
         )
-        self._client: openai.AsyncOpenAI | None = None
+        self._client = self._connected(base_url) if base_url else None
 
     async def stream(
         self, messages: Sequence[ChatMessage], *, language: str, remaining_s: float
@@ -59,7 +60,7 @@ class OpenAiCompatible:
         """See ``engine.Mind``; the language stands in the prompt."""
         del language
         if self._client is None or not self.model:
-            await self.prove()
+            await self._find()
 
         async def opened() -> CompletionStream:
             assert self._client is not None
@@ -78,9 +79,29 @@ class OpenAiCompatible:
                 yield piece
 
     async def prove(self) -> None:
-        """Finds the server if it has to be found, and the model if none is named."""
-        if not self._base_url or not self._client:
-            await self._connect(self._base_url or await discover(self._ports))
+        """Finds the server and its model, and lets it load the model before a turn waits for it."""
+        await self._find()
+        assert self._client is not None
+        hello = self._client.chat.completions.create(
+            model=self.model, messages=[{"role": "user", "content": "Hello"}], max_tokens=1
+        )
+        try:
+            async with asyncio.timeout(self._patience.prove_s):
+                await hello
+        except TimeoutError:
+            return  # it is still loading; the turn's own deadline will tell
+        except self._provider.errors as error:
+            raise failure(error, self._provider) from error
+
+    async def _find(self) -> None:
+        if not self._base_url:
+            await self.close()
+            found = await discover(self._ports)
+            if not found:
+                raise MindFailed(
+                    self.name, "no server found on this machine", is_absent=True, hint=_CONNECT_HINT
+                )
+            self._client = self._connected(found)
         assert self._client is not None
         try:
             listing = await self._client.with_options(timeout=self._patience.prove_s).get(
@@ -95,11 +116,8 @@ class OpenAiCompatible:
             )
         self.model = self._wanted_model or names[0]
 
-    async def _connect(self, base_url: str) -> None:
-        await self.close()
-        if not base_url:
-            raise MindFailed(self.name, "no server found on this machine", is_absent=True, hint=_CONNECT_HINT)
-        self._client = openai.AsyncOpenAI(
+    def _connected(self, base_url: str) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(
             api_key=self._api_key or "none",
             base_url=base_url,
             max_retries=0,

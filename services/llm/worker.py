@@ -160,9 +160,9 @@ class LlmWorker:
             await self._report(bus, work, "expired", f"waited {job.waited_s:.1f} s in the queue")
             return
         async with asyncio.TaskGroup() as tasks:
+            beats = tasks.create_task(self._beat(bus, work, job.delivery), name="beats")
             answering = tasks.create_task(self._answer(bus, work, job.waited_s, left_s), name="answer")
             self._running[answering] = work
-            beats = tasks.create_task(self._beat(bus, work, job.delivery), name="beats")
             try:
                 await asyncio.wait({answering})
             finally:

@@ -66,6 +66,10 @@ class FakeProvider:
         self.models_status = models_status
         self.requests: list[Request] = []
         self.listings = 0
+        self.warm_ups = 0
+        """Chat completions that were not to be streamed; they use up no reply."""
+        self.load_s = 0.0
+        """How long they take."""
         self.port = 0
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -129,6 +133,11 @@ class FakeProvider:
             _send_json(writer, 404, {"error": {"message": "no such path"}})
             return True
         request = Request(path=path, headers=headers, body=json.loads(raw))
+        if not request.body.get("stream"):
+            self.warm_ups += 1
+            await asyncio.sleep(self.load_s)
+            _send_json(writer, self.replies[0].status, _whole("Hi"))
+            return True
         self.requests.append(request)
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if reply.status != 200:
@@ -211,6 +220,17 @@ def _chunk(delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
         "created": 1,
         "model": "test-model",
         "choices": [choice],
+    }
+
+
+def _whole(text: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    return {
+        "id": "c1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "test-model",
+        "choices": [{"index": 0, "message": message, "finish_reason": "length"}],
     }
 
 

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from services.llm.completions import Patience
-from services.llm.discover import discover
 from services.llm.engine import Mind, MindFailed, Usage
 from services.llm.groq import GroqMind
 from services.llm.openai_compatible import OpenAiCompatible
@@ -247,6 +246,21 @@ async def test_a_proof_against_a_black_hole_fails_in_time(make: Make) -> None:
                     await mind.prove()
 
 
+async def test_a_proof_lets_a_server_load_its_model() -> None:
+    async with FakeProvider() as provider, closing(compatible(provider.root)) as mind:
+        await mind.prove()
+        assert provider.warm_ups == 1
+        provider.load_s = 60.0
+        async with asyncio.timeout(2):
+            await mind.prove()  # still loading is no failure
+
+
+async def test_a_server_that_cannot_load_its_model_is_not_proven() -> None:
+    async with FakeProvider(Reply(status=500)) as provider, closing(compatible(provider.root)) as mind:
+        with pytest.raises(MindFailed, match="answered 500"):
+            await mind.prove()
+
+
 async def test_the_key_is_sent_and_the_model_asked_for() -> None:
     async with (
         FakeProvider() as provider,
@@ -255,57 +269,6 @@ async def test_the_key_is_sent_and_the_model_asked_for() -> None:
         await told(mind)
         assert provider.requests[0].headers["authorization"] == "bearer sk-1"
         assert provider.requests[0].body["model"] == "big"
-
-
-async def test_without_a_model_the_first_that_can_talk_is_taken() -> None:
-    models = ("nomic-embed-text", "llama3.2", "qwen3")
-    async with FakeProvider(models=models) as provider, closing(compatible(provider.root, model="")) as mind:
-        await told(mind)
-        assert mind.model == "llama3.2"
-        assert provider.requests[0].body["model"] == "llama3.2"
-
-
-async def test_a_server_without_models_says_how_to_get_one() -> None:
-    async with FakeProvider(models=()) as provider, closing(compatible(provider.root, model="")) as mind:
-        with pytest.raises(MindFailed, match="no model") as caught:
-            await mind.prove()
-        assert "ollama pull" in caught.value.hint
-
-
-async def test_a_local_server_is_found_where_it_usually_listens() -> None:
-    async with FakeProvider(models=()) as empty, FakeProvider() as provider:
-        nobody = refusing_port()
-        assert await discover([nobody, empty.port, provider.port]) == provider.base_url
-        assert await discover([nobody, empty.port]) == ""
-
-
-async def test_some_other_web_server_is_not_taken_for_a_model() -> None:
-    async with FakeProvider(models_status=404) as other:
-        assert await discover([other.port]) == ""
-    assert await discover([]) == ""
-
-
-async def test_a_black_hole_does_not_hold_up_the_search() -> None:
-    with black_hole() as port:
-        began = time.monotonic()
-        assert await discover([port]) == ""
-        assert time.monotonic() - began < 0.8
-
-
-async def test_a_server_started_later_is_found_by_the_next_proof() -> None:
-    provider = FakeProvider()
-    provider.port = refusing_port()
-    mind = OpenAiCompatible(
-        base_url="", ports=(provider.port,), api_key="", model="", max_tokens=9, patience=QUICK
-    )
-    async with closing(mind):
-        with pytest.raises(MindFailed, match="no server found") as caught:
-            await mind.prove()
-        assert caught.value.is_absent
-        assert "GROQ_API_KEY" in caught.value.hint
-        async with provider:
-            await mind.prove()
-            assert (await told(mind))[0] == "Hello there. How are you?"
 
 
 async def test_a_line_without_end_is_bounded_by_the_deadline() -> None:
