@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from services.gateway.chat_protocol import EngineReport, Timeline
 from services.gateway.playout import Playout
 from services.gateway.turn_io import Ask, Say, TurnPolicy
-from shared.messages import MindDone, SegmentDone, Synthesize
+from shared.messages import AudioChunk, Failed, MindDone, SegmentDone, Synthesize, Working
 
 AUDIBLE_LEVEL = 10 ** (-45 / 20)
 """Root mean square above which a chunk counts as sound: -45 dBFS."""
+
+MAX_EARLY = 2000
+FromVoice = Working | AudioChunk | SegmentDone | Failed
 
 
 class Due(Enum):
@@ -71,6 +75,8 @@ class Answer:
     """When the voice last sent something of this turn."""
     segments: list[Segment] = field(default_factory=list)
     playout: Playout = field(default_factory=Playout)
+    early: deque[FromVoice] = field(default_factory=lambda: deque(maxlen=MAX_EARLY))
+    """Of segments that the gateway has not read yet: the order of different subjects is nobody's promise."""
     has_sent: bool = False
     """Whether any sound was sent."""
     repeats: int = 0

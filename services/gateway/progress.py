@@ -40,6 +40,10 @@ def begin(answer: Answer, now: float) -> list[Action]:
 def advance(answer: Answer, event: Input, policy: TurnPolicy, now: float) -> list[Action]:
     """Takes what a worker sent for this turn; what is stale is ignored."""
     match event:
+        case Working(stage="tts") | AudioChunk() | SegmentDone() | Failed(stage="tts") if (
+            event.segment >= len(answer.segments)
+        ):
+            answer.early.append(event)
         case Working(stage="tts"):
             segment = _current(answer, event.segment, event.attempt, event.take)
             if segment is not None:
@@ -114,7 +118,12 @@ def _mind(
             return [Emit(event=Token(turn_id=answer.turn_id, text=text, at=at))]
         case Synthesize(segment=number) if number == len(answer.segments):
             answer.open_segment(event, now)
-            return [Emit(event=SegmentEvent(turn_id=answer.turn_id, segment=number, text=event.text))]
+            actions: list[Action] = [
+                Emit(event=SegmentEvent(turn_id=answer.turn_id, segment=number, text=event.text))
+            ]
+            for message in [message for message in answer.early if message.segment == number]:
+                actions += advance(answer, message, policy, now)
+            return actions
         case MindDone():
             answer.mind = event
             answer.segments_expected = event.segments

@@ -216,6 +216,17 @@ def test_segments_are_played_in_order_whoever_is_ready_first() -> None:
     assert isinstance(terminals(talk.actions)[0], TurnDone)
 
 
+def test_sound_that_overtakes_its_segment_is_kept_and_played() -> None:
+    talk = Dialogue()
+    talk.ask()
+    talk.mind_says(done=False)
+    talk.put(talk.mind_done(2))
+    assert not of(talk.voice_speaks(1, 2) + talk.voice_speaks(0, 2), EmitAudio)
+    played = of(talk.put(talk.segment(0, "One.")) + talk.put(talk.segment(1, "Two.")), EmitAudio)
+    assert [(action.chunk.segment, action.chunk.seq) for action in played] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert isinstance(terminals(talk.actions)[0], TurnDone)
+
+
 def test_a_text_turn_needs_no_voice() -> None:
     talk = Dialogue()
     talk.ask(wants_audio=False)
@@ -509,6 +520,8 @@ def test_messages_of_no_turn_or_another_turn_are_ignored() -> None:
     assert not talk.put(Tick()), "nothing is overdue"
     assert not talk.put(Failed(stage="tts", worker="v", turn=1, attempt=1, segment=5, code="x", message="m"))
     assert not talk.put(Working(stage="stt", worker="e", turn=1, attempt=9))
+    assert not talk.put(Working(stage="tts", worker="v", turn=1, attempt=1, segment=-1))
+    assert not talk.put(Failed(stage="tts", worker="v", turn=1, attempt=1, segment=-1, code="x", message="m"))
 
 
 def test_the_segment_event_tells_what_is_being_spoken() -> None:
