@@ -42,8 +42,13 @@ class Ears:
 
     @property
     def needed_seq(self) -> int:
-        """The first frame that the utterance in flight needs."""
-        return self._frames[0][1] if self._frames else self.next_seq
+        """The first frame that the utterance in flight needs, or one that is about to begin."""
+        return self.seq_at(self._needed)
+
+    def seq_at(self, position: int) -> int:
+        """Returns the frame that holds a sample, as far back as frames are remembered."""
+        held = [seq for start, seq in self._frames if start <= position]
+        return held[-1] if held else self.next_seq
 
     def feed(self, seq: int, pcm: bytes) -> list[Heard]:
         """Hears one frame; returns what it changed, in order.
@@ -77,6 +82,10 @@ class Ears:
         """Returns the audio of the utterance in flight so far."""
         return self.audio(self._endpointer.needed)
 
+    @property
+    def _needed(self) -> int:
+        return min(self._endpointer.needed, self._endpointer.position)
+
     def _judge(self) -> list[Heard]:
         heard: list[Heard] = []
         end = self._base + len(self._pcm) // 2
@@ -90,7 +99,7 @@ class Ears:
 
     def _forget(self) -> None:
         """Drops the audio and the frames that nothing needs any more."""
-        needed = min(self._endpointer.needed, self._endpointer.position)
+        needed = self._needed
         if needed > self._base:
             del self._pcm[: 2 * (needed - self._base)]
             self._base = needed

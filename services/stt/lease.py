@@ -113,8 +113,8 @@ class Lease:
     async def _hear(self, seq: int, pcm: bytes) -> None:
         for event in self._ears.feed(seq, pcm):
             match event:
-                case Started(start=start):
-                    number = self._scribe.begin(self._ears.needed_seq)
+                case Started(start=start, audio_from=audio_from):
+                    number = self._scribe.begin(self._ears.seq_at(audio_from))
                     at_ms = start * 1000 // RATE_HZ
                     await self._teller.say(
                         SpeechStarted(lease=self.opened.lease, utterance=number, at_ms=at_ms)

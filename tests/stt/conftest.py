@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.bus.memory import MemoryBroker
 from tests.models.tiny_whisper import build_tiny_whisper
 
 
@@ -11,3 +12,8 @@ from tests.models.tiny_whisper import build_tiny_whisper
 def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole multilingual model; read only."""
     return build_tiny_whisper(tmp_path_factory.mktemp("whisper") / "tiny-whisper")
+
+
+@pytest.fixture
+def broker() -> MemoryBroker:
+    return MemoryBroker()

@@ -27,11 +27,13 @@ from shared.messages import (
     MicFrame,
     OpenEars,
 )
-from tests.fakes.speech import frames
+from tests.fakes.speech import frames, silence, tone
 from tests.fakes.transcribers import LoudnessDetector
 
 M = TypeVar("M", bound=AnyMessage)
 GW = "gw1"
+HUM = np.concatenate([silence(0.5), tone(440, 1.0), silence(0.7)])
+"""Says ``440 Hz 1.0 s``."""
 WAIT_S = 10.0
 
 

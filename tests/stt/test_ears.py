@@ -76,6 +76,16 @@ def test_another_worker_hears_the_same_utterance_from_the_frame_that_is_needed()
     assert ended.end - ended.start >= 16000
 
 
+def test_the_frame_that_an_utterance_begins_in_is_known_until_the_next_frame_comes() -> None:
+    hearing = ears()
+    assert hearing.seq_at(0) == 0
+    hear(hearing, silence(0.5))
+    heard = hearing.feed(25, np.concatenate([tone(440, 1), silence(1)]).tobytes())  # one huge frame
+    began = next(event for event in heard if isinstance(event, Started))
+    assert hearing.seq_at(began.audio_from) * 320 <= began.audio_from
+    assert hearing.seq_at(began.audio_from) < 25 == hearing.needed_seq
+
+
 def test_audio_that_nothing_needs_is_forgotten() -> None:
     hearing = ears()
     hear(hearing, silence(30))

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -179,13 +179,10 @@ def test_the_worker_starts_without_libraries_that_it_does_not_use() -> None:
     assert done.stdout.strip() == "[]"
 
 
-async def test_the_event_loop_stays_free_while_the_offline_engine_works(tmp_path: Path) -> None:
+async def test_the_offline_engine_works_outside_of_this_process(tmp_path: Path) -> None:
     async with hearing(settings(tmp_path)) as (_, ann):
         await ann.claim()
         await ann.say(np.concatenate([speech(SAID), silence(0.8)]))
-        worst, loop = 0.0, asyncio.get_running_loop()
-        while not ann.of(Final):
-            before = loop.time()
-            await asyncio.sleep(0.001)
-            worst = max(worst, loop.time() - before)
-        assert worst < 0.1
+        before_s = time.process_time()
+        await ann.hears(Final)
+        assert time.process_time() - before_s < 0.2  # the recogniser needs more than twice as much
