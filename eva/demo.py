@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from eva.dialogue import Dialogue, Turn, track
@@ -27,11 +28,11 @@ from services.gateway.chat_protocol import ServerEvent
 LINES = ("Hello, how are you today?", "My name is Victoria.", "What is my name?")
 READY_WITHIN_S = 60.0
 PITCH = 1.12
-SPEED = 0.9
+SPEED = 0.8
 PAUSE_S = 0.4
 
 
-async def demo(out: Path, data_dir: Path, *, is_json: bool) -> int:
+async def demo(out: Path, data_dir: Path, *, is_json: bool, lines: Sequence[str] = LINES) -> int:
     """Runs the demonstration; returns 1 if a turn was mute."""
     with tempfile.TemporaryDirectory(prefix="eva-demo-") as folder:
         place = Path(folder)
@@ -40,7 +41,7 @@ async def demo(out: Path, data_dir: Path, *, is_json: bool) -> int:
         async with running(StackOptions(data_dir=place, port=0), on_change=lambda: None) as stack:
             if not await _is_ready(stack):
                 return 1
-            return await _converse(stack, out, is_json=is_json)
+            return await _converse(stack, out, lines, is_json=is_json)
 
 
 async def _is_ready(stack: Stack) -> bool:
@@ -54,14 +55,14 @@ async def _is_ready(stack: Stack) -> bool:
     return False
 
 
-async def _converse(stack: Stack, out: Path, *, is_json: bool) -> int:
+async def _converse(stack: Stack, out: Path, lines: Sequence[str], *, is_json: bool) -> int:
     if stack.health is not None:
         for row in columns(stage_rows(stack.health)):
             progress(row)
     async with Gateway(stack.url) as gateway:
-        sounds = [await person(gateway, text) for text in LINES]
+        sounds = [await person(gateway, text) for text in lines]
     async with line(stack.url, spoken_start(MIC_RATE_HZ, "en"), _silently) as talked:
-        problems = [await _turn(talked, *said, is_json=is_json) for said in zip(LINES, sounds, strict=True)]
+        problems = [await _turn(talked, *said, is_json=is_json) for said in zip(lines, sounds, strict=True)]
         await talked.played()
     turns = talked.dialogue.turns
     left = resampled(Sound(rate_hz=MIC_RATE_HZ, pcm=bytes(talked.sent)), RATE_HZ)

@@ -7,7 +7,6 @@ from typing import Any
 
 from eva.output import columns
 from services.gateway.health import Health, StageHealth
-from shared.messages import EngineFact
 
 STAGE_NAMES = {"stt": "ears", "llm": "mind", "tts": "voice"}
 HEADER = ["process", "pid", "state", "engine", "restarts"]
@@ -46,9 +45,9 @@ def engine_of(stage: StageHealth) -> str:
     return f"{name} on {stage.device}" if name and stage.device else name
 
 
-def serving(stage: StageHealth) -> EngineFact | None:
-    """Returns the engine in use."""
-    return next((engine for engine in stage.engines if engine.state == "serving"), None)
+def hint_of(stage: StageHealth) -> str:
+    """Returns the command that gets a better engine; a makeshift never stands without one."""
+    return stage.hint or ("eva doctor" if stage.is_degraded else "")
 
 
 def stage_rows(health: Health) -> list[list[str]]:
@@ -58,7 +57,7 @@ def stage_rows(health: Health) -> list[list[str]]:
         stage = health.stages.get(name, StageHealth())
         engine = stage.engine + (" (degraded)" if stage.is_degraded else "")
         rows.append(
-            [title, engine or stage.state, stage.device or "-", stage.model or "-", stage.hint or "-"]
+            [title, engine or stage.state, stage.device or "-", stage.model or "-", hint_of(stage) or "-"]
         )
     return rows
 
@@ -79,7 +78,7 @@ def as_json(
             "model": stage.model,
             "device": stage.device,
             "is_degraded": stage.is_degraded,
-            "hint": stage.hint,
+            "hint": hint_of(stage),
         }
         for name, stage in health.stages.items()
     }

@@ -3,6 +3,7 @@ from eva.status import (
     announcement,
     as_json,
     engine_of,
+    hint_of,
     process_row,
     stage_rows,
     why_not_ready,
@@ -74,6 +75,11 @@ def test_the_table_says_what_serves_and_how_to_better_it() -> None:
         ["voice", "piper", "cpu", "amy", "-"],
     ]
     assert stage_rows(health(stages={}))[3] == ["voice", "absent", "-", "-", "-"]
+
+
+def test_a_makeshift_never_stands_without_a_hint() -> None:
+    assert hint_of(StageHealth(is_degraded=True)) == "eva doctor"
+    assert hint_of(VOICE) == ""
 
 
 def test_the_announcement_holds_the_address_and_the_first_turn() -> None:

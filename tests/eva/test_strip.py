@@ -8,7 +8,9 @@ def test_the_strip_of_a_spoken_turn_names_every_part_and_their_sum() -> None:
 
 
 def test_the_strip_of_a_typed_turn_leaves_the_ears_out() -> None:
-    assert strip(Timeline(llm_ms=3, tts_ms=21, send_ms=1, response_ms=25)) == "llm 3 · tts 21 · send 1 → 25 ms"
+    assert (
+        strip(Timeline(llm_ms=3, tts_ms=21, send_ms=1, response_ms=25)) == "llm 3 · tts 21 · send 1 → 25 ms"
+    )
 
 
 def test_the_strip_says_when_something_had_to_be_done_again() -> None:

@@ -1,0 +1,31 @@
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eva.demo import LINES, demo
+
+pytestmark = pytest.mark.process
+
+
+async def test_the_demonstration_holds_a_conversation_and_writes_both_voices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVA_LLM_DISCOVER", "off")
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    out = tmp_path / "demo.wav"
+    assert await demo(out, tmp_path / "data", is_json=True, lines=LINES[2:]) == 0
+    said = json.loads(capsys.readouterr().out)
+    (turn,) = said["turns"]
+    assert turn["heard"] == "what is my name"
+    assert turn["has_audio"]
+    with wave.open(str(out)) as wav:
+        assert wav.getnchannels() == 2
+        both = np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2").reshape(-1, 2).astype(float)
+        seconds = [np.flatnonzero(np.abs(side) > 1000) / wav.getframerate() for side in both.T]
+    person, eva = seconds
+    assert person[0] < person[-1] < eva[0] < eva[-1], "first the person speaks, then EVA"
+    assert eva[-1] - eva[0] > 2
