@@ -18,7 +18,7 @@ from shared.bus import Handler, JobHandler, Responder, Subscription, WorkQueue
 from shared.bus.dispatch import Counts, answer, hand_over
 from shared.bus.jobs import PullConsumer
 from shared.bus.memory_queue import MemorySource, StoredQueue
-from shared.bus.wire import check_size, matches, pack
+from shared.bus.wire import check_key, check_size, matches, pack
 from shared.errors import BusDown, NoResponders, RequestTimedOut
 from shared.messages import AnyMessage, Message, decode
 
@@ -116,17 +116,20 @@ class MemoryBucket:
         return self._values
 
     async def get(self, key: str) -> bytes | None:
-        """Returns the value, or None. Raises ``BusDown``."""
+        """Returns the value, or None. Raises ``BusDown``, ``BadInput`` for an impossible key."""
+        check_key(key)
         kept = self._fresh().get(key)
         return None if kept is None else kept[0]
 
     async def put(self, key: str, value: bytes) -> None:
-        """Stores the value. Raises ``BusDown``."""
+        """Stores the value. Raises ``BusDown``, ``BadInput`` for an impossible key or more than 256 KiB."""
+        check_key(key)
         check_size(value)
         self._fresh()[key] = (bytes(value), asyncio.get_running_loop().time() + self._ttl_s)
 
     async def delete(self, key: str) -> bool:
-        """Erases the value; False if there was none. Raises ``BusDown``."""
+        """Erases the value; False if there was none. Raises ``BusDown``, ``BadInput``."""
+        check_key(key)
         return self._fresh().pop(key, None) is not None
 
 

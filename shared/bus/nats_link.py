@@ -157,11 +157,11 @@ class Link:
             async with asyncio.timeout(2.0):
                 if self._client.is_connected:
                     await self.round_trip()
-        try:
+        with contextlib.suppress(TimeoutError, NatsError, OSError):
             async with asyncio.timeout(1.0):
                 await self._client.close()
-        except (TimeoutError, NatsError, OSError):
-            self._client.cut()
+        self._client.cut()
+        await asyncio.sleep(0)  # the transport closes in the loop's next step
 
     def cut(self) -> None:
         """Drops the socket, as a network does; for tests of what follows."""
