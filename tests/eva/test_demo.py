@@ -20,7 +20,7 @@ async def test_the_demonstration_holds_a_conversation_and_writes_both_voices(
     assert await demo(out, tmp_path / "data", is_json=True, lines=LINES[2:]) == 0
     said = json.loads(capsys.readouterr().out)
     (turn,) = said["turns"]
-    assert turn["heard"] == "what is my name"
+    assert "my name" in turn["heard"]
     assert turn["has_audio"]
     with wave.open(str(out)) as wav:
         assert wav.getnchannels() == 2
