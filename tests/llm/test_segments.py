@@ -118,6 +118,8 @@ CASES: list[tuple[str, list[str]]] = [
     ("नमस्ते। आप कैसे हैं?", ["नमस्ते।", "आप कैसे हैं?"]),
     # no place to cut: not for ever
     ("(" + "word " * 20 + ")", ["(" + " ".join(["word"] * 16), "word word word word )"]),
+    ("(" + "word " * 40 + "end. More.",
+     ["(" + " ".join(["word"] * 16), " ".join(["word"] * 24) + " end.", "More."]),
     ("x" * 900, ["x" * 900]),
 ]  # fmt: skip
 
