@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WARM_UP_SENTENCE = "Hello, 1 2 3."
 _GPU_DEVICE = Path("/dev/nvidia0")
 _PULL_HINT = "eva models pull"
-_GPU_HINT = "make setup EXTRA=gpu, or EVA_TTS_DEVICE=cpu if the CPU is meant"
+_GPU_HINT = "make setup GPU=1, or EVA_TTS_DEVICE=cpu if the CPU is meant"
 
 log = Log("eva.tts")
 

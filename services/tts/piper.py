@@ -26,7 +26,7 @@ from shared.errors import EngineFailed, EngineRefused
 
 NAME = "piper"
 CUDA = "CUDAExecutionProvider"
-CUDA_HINT = "make setup EXTRA=gpu, then eva doctor; or EVA_TTS_DEVICE=cpu"
+CUDA_HINT = "make setup GPU=1, then eva doctor; or EVA_TTS_DEVICE=cpu"
 _ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,
     ValueError,
