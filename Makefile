@@ -43,8 +43,7 @@ test: $(TESTABLE) ## Formatter, linter, types, import rules and all tests
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache >$(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
-	@exec $(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS) --cov-branch --cov-fail-under=100 \
-		--cov-report=term-missing:skip-covered $$(sed -n 's/^\([a-z][a-z_.]*\)$$/--cov=\1/p' tests/pure_modules.txt)
+	@exec $(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-config=tests/pure_modules.cfg $(ARGS)
 
 bench: $(INSTALLED) ## Measure this machine; writes docs/benchmarks.md
 	@exec $(BIN)/python -m benchmarks.turn $(ARGS)
