@@ -32,6 +32,7 @@ OFFLINE = {name: [f"services.{name}"] for name in ("stt", "llm", "tts")}
 NO_NETWORK = {"EVA_LLM_DISCOVER": "off"}
 TEXT_ONLY_RATE = {"audio_out": {"format": "pcm", "rate_hz": 24000}}
 MIC_RATE_HZ = 16000
+TURNS_A_SESSION = 20
 SPOKEN = ("what time is it", "tell me a joke", "what is your name")
 
 
@@ -90,13 +91,16 @@ async def typed_turns(built: House, count: int, in_flight: int, *, every_s: floa
     turns: list[Turn] = []
 
     async def one(number: int) -> None:
-        async with talker(built.socket_url, TEXT_ONLY_RATE) as client:
-            await client.typed("warm up")
-            await asyncio.sleep(every_s * number / in_flight)
-            for _ in range(count // in_flight):
-                turn = await client.typed("hello")
-                turns.append(turn)
-                await asyncio.sleep(max(0.0, every_s - turn.total_ms / 1000))
+        await asyncio.sleep(every_s * number / in_flight)
+        left = count // in_flight
+        while left > 0:
+            async with talker(built.socket_url, TEXT_ONLY_RATE) as client:
+                await client.typed("warm up")
+                for _ in range(min(left, TURNS_A_SESSION)):
+                    turn = await client.typed("hello")
+                    turns.append(turn)
+                    await asyncio.sleep(max(0.0, every_s - turn.total_ms / 1000))
+            left -= TURNS_A_SESSION
 
     async with asyncio.TaskGroup() as tasks:
         for number in range(in_flight):

@@ -77,6 +77,7 @@ class Session:
         self._is_resumed = False
         self._is_finished = False
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = 0.0
         self._outbox: asyncio.Queue[Work | None] = asyncio.Queue()
 
     def handle(self, message: AnyClientMessage) -> None:
@@ -203,11 +204,16 @@ class Session:
                 self._outbox.put_nowait(action)
 
     def _wake(self) -> None:
-        """Sets the clock for the machine's next deadline."""
+        """Sets the clock for the machine's next deadline; one that only moved back is left to ring early."""
         wake_at = self._machine.wake_at()
-        if self._timer is not None:
+        if self._timer is not None and (wake_at is None or wake_at < self._rings_at):
             self._timer.cancel()
-        self._timer = None
-        if wake_at is not None:
+            self._timer = None
+        if self._timer is None and wake_at is not None:
             delay_s = max(0.0, wake_at - self._clock())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._feed, Tick())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._ring)
+            self._rings_at = wake_at
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._feed(Tick())
