@@ -17,13 +17,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from services.llm import prompt
-from services.llm.cancels import Tombstones
 from services.llm.chain import Chain
 from services.llm.engine import Usage
 from services.llm.language import guess
 from services.llm.telling import Telling, Told, Turn
 from shared import subjects
 from shared.bus import Bus, Consumer, Job, Reject
+from shared.cancelled import Cancelled
 from shared.errors import BusDown, EvaError
 from shared.messages import (
     AnyMessage,
@@ -70,7 +70,7 @@ class LlmWorker:
         self._clock = clock
         self._state: State = "starting"
         self._consumer: Consumer | None = None
-        self._tombstones = Tombstones()
+        self._cancelled = Cancelled()
         self._running: dict[asyncio.Task[None], Generate] = {}
         self._done = self._failed = 0
         self._succeeded_s: float | None = None
@@ -141,16 +141,16 @@ class LlmWorker:
         if not isinstance(message, Cancel):
             return
         gw = subject.split(".")[3]
-        self._tombstones.bury(gw, message.sid, message.turn)
+        self._cancelled.add(gw, message.sid, message.turn)
         for task, work in self._running.items():
-            if self._tombstones.is_buried(work.gw, work.sid, work.turn):
+            if self._cancelled.covers(work.gw, work.sid, work.turn):
                 task.cancel()
 
     async def _on_job(self, bus: Bus, job: Job) -> None:
         work = job.message
         if not isinstance(work, Generate):
             raise Reject
-        if self._tombstones.is_buried(work.gw, work.sid, work.turn):
+        if self._cancelled.covers(work.gw, work.sid, work.turn):
             return
         left_s = work.remaining_ms / 1000 - job.waited_s
         if job.delivery > 1:

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from services.tts.cancelled import Cancelled
 from services.tts.chain import Chain
 from services.tts.engine import Engine
 from services.tts.report import Figures, Report
 from services.tts.segment import Made, make
 from shared import subjects
 from shared.bus import Bus, Consumer, Job, Reject
+from shared.cancelled import Cancelled
 from shared.errors import EngineFailed
 from shared.messages import AnyMessage, Cancel, Facts, Stage, State, Synthesize
 from shared.queues import TTS_WORK

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.llm import arithmetic, prompt
-from services.llm.cancels import Tombstones
 from services.llm.guard import REPEATS, Guard
 from services.llm.language import guess
 from services.llm.opening import Opening
@@ -67,26 +66,6 @@ def test_the_last_route_never_rests() -> None:
     routes.failed("b", 0.0)
     assert routes.is_open("b")
     assert routes.pick() == "b"
-
-
-# ---------------------------------------------------------------- tombstones
-
-
-def test_a_cancel_buries_its_turn_and_those_before_it() -> None:
-    stones = Tombstones()
-    stones.bury("g", "s", 3)
-    stones.bury("g", "s", 2)
-    assert stones.is_buried("g", "s", 3)
-    assert stones.is_buried("g", "s", 1)
-    assert not stones.is_buried("g", "s", 4)
-    assert not stones.is_buried("g2", "s", 1)
-
-
-def test_tombstones_are_bounded_and_the_oldest_goes_first() -> None:
-    stones = Tombstones(capacity=2)
-    for sid in ("a", "b", "a", "c"):
-        stones.bury("g", sid, 1)
-    assert [stones.is_buried("g", sid, 1) for sid in "abc"] == [True, False, True]
 
 
 # ---------------------------------------------------------------- languages and sums

@@ -1,4 +1,4 @@
-"""Which turns are not to be spoken any more. Pure.
+"""Which turns nobody wants any more. Pure.
 
 A cancel may overtake the work that it is meant for, so it is remembered until enough others have come.
 """

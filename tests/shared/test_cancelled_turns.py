@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from services.tts.cancelled import Cancelled
+from shared.cancelled import Cancelled
 
 
 def test_a_cancel_covers_its_turn_and_those_before_and_no_other_session() -> None:
