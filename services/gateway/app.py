@@ -7,7 +7,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.gateway import http_chat, http_speech, probes, problems
+from services.gateway import http_chat, http_speech, openapi, probes, problems
 from services.gateway.door import Door
 from services.gateway.websocket import chat
 
@@ -55,4 +55,5 @@ def make_app(door: Door) -> FastAPI:
             allow_headers=["content-type"],
         )
     app.add_middleware(Origins, door=door)
+    openapi.describe(app)
     return app

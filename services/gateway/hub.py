@@ -14,7 +14,7 @@ from services.gateway.session import Session
 from services.gateway.surroundings import Surroundings
 from shared import subjects
 from shared.bus import Subscription
-from shared.errors import BusDown
+from shared.errors import BusDown, EvaError
 from shared.messages import AnyMessage, SessionRecord
 from shared.observe import Log
 
@@ -37,10 +37,12 @@ class Hub:
     async def subscribe(self) -> list[Subscription]:
         """Begins to listen to all workers' events, and reads the work along as checkpoints."""
         bus, gw = self._around.bus, self._around.gw
-        return [
-            await bus.subscribe(subjects.events_of_gateway(gw), self._deliver),
-            await bus.subscribe(subjects.work_of_gateway("tts", gw), self._deliver),
-        ]
+        events = await bus.subscribe(subjects.events_of_gateway(gw), self._deliver)
+        try:
+            return [events, await bus.subscribe(subjects.work_of_gateway("tts", gw), self._deliver)]
+        except EvaError:  # who tries again must not hear everything twice
+            await events.close()
+            raise
 
     def _deliver(self, subject: str, message: AnyMessage) -> None:
         session = self._by_key.get(subjects.session_of(subject))

@@ -67,10 +67,10 @@ async def live(
         core.cancel()
 
 
-async def run_core(door: Door, connect: Connect, gw: str) -> NoReturn:
+async def run_core(door: Door, connect: Connect, gw: str, *, again_s: float = AGAIN_S) -> NoReturn:
     """Connects, opens for sessions, and proves every now and then that EVA is audible; until cancelled."""
     settings = door.settings
-    bus = await _again_until_done(connect, "broker.not_reached")
+    bus = await _again_until_done(connect, "broker.not_reached", again_s)
     try:
         memory = Memory(bus, ttl_s=settings.session_ttl_s)
         policy = TurnPolicy(turn_s=settings.turn_s)
@@ -81,11 +81,12 @@ async def run_core(door: Door, connect: Connect, gw: str) -> NoReturn:
             for queue in (LLM_WORK, TTS_WORK):
                 await bus.declare(queue)
 
-        await _again_until_done(prepare, "queues.not_declared")
-        await _again_until_done(hub.subscribe, "events.not_subscribed")
+        await _again_until_done(prepare, "queues.not_declared", again_s)
+        await _again_until_done(hub.subscribe, "events.not_subscribed", again_s)
+        await _again_until_done(lambda: door.watch.listen(bus), "facts.not_subscribed", again_s)
         door.core = Core(hub, memory)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(door.watch.run(bus, memory), name="watch")
+            tasks.create_task(door.watch.run(memory), name="watch")
             if settings.canary:
                 canary = Canary(hub, door.watch, every_s=settings.canary_every_s)
                 tasks.create_task(canary.run(), name="canary")
@@ -95,7 +96,7 @@ async def run_core(door: Door, connect: Connect, gw: str) -> NoReturn:
         await bus.close()
 
 
-async def _again_until_done(step: Callable[[], Awaitable[T]], event: str) -> T:
+async def _again_until_done(step: Callable[[], Awaitable[T]], event: str, again_s: float) -> T:
     was_told = False
     while True:
         try:
@@ -104,4 +105,4 @@ async def _again_until_done(step: Callable[[], Awaitable[T]], event: str) -> T:
             if not was_told:
                 log.warning(event, reason=str(error))
             was_told = True
-        await asyncio.sleep(AGAIN_S)
+        await asyncio.sleep(again_s)

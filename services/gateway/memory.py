@@ -20,7 +20,7 @@ from shared.subjects import SESSIONS_BUCKET
 log = Log("eva.gateway.memory")
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_MAX_ERASED = 10_000
+MAX_ERASED = 10_000
 MAX_RECORD_BYTES = 200_000
 """The broker takes 256 KiB."""
 
@@ -88,7 +88,7 @@ class Memory:
         """Erases the session's memory; False if there was none. Raises ``BusDown``."""
         check_session_id(sid)
         self._erased[sid] = None
-        if len(self._erased) > _MAX_ERASED:
+        if len(self._erased) > MAX_ERASED:
             self._erased.popitem(last=False)
         return await (await self._bucket()).delete(sid)
 

@@ -75,10 +75,13 @@ class Watch:
         """The canary's turn did not end."""
         self.board.canary_failed(reason, self._clock())
 
-    async def run(self, bus: Bus, memory: Memory) -> NoReturn:
-        """Listens to the facts and looks into the store now and then, until cancelled. Raises ``BusDown``."""
+    async def listen(self, bus: Bus) -> None:
+        """Begins to take workers' facts. Raises ``BusDown``."""
         self._bus = bus
         await bus.subscribe(subjects.FACTS_ALL, self._hear)
+
+    async def run(self, memory: Memory) -> NoReturn:
+        """Looks into the store now and then, until cancelled."""
         while True:
             self.board.database_answered(await _answers(memory), self._clock())
             await asyncio.sleep(PROBE_EVERY_S)

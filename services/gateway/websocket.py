@@ -46,16 +46,16 @@ class Defect(EvaError):
 
 
 class SlowClient(Exception):
-    """The client has not read for 5 s."""
+    """The client has not read for too long."""
 
 
-async def chat(websocket: WebSocket, door: Door) -> None:
-    """Serves one socket to its end."""
+async def chat(websocket: WebSocket, door: Door, *, send_timeout_s: float = SEND_TIMEOUT_S) -> None:
+    """Serves one socket to its end; one that does not read for ``send_timeout_s`` is ended."""
     await websocket.accept()
     outbox = Outbox(door.metrics.error)
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_write(websocket, outbox), name="socket-writer")
+            tasks.create_task(_write(websocket, outbox, send_timeout_s), name="socket-writer")
             await Reader(websocket, door, outbox).run()
     except* SlowClient:
         log.warning("socket.slow_client")
@@ -145,16 +145,16 @@ class Reader:
         )
 
 
-async def _write(websocket: WebSocket, outbox: Outbox) -> None:
+async def _write(websocket: WebSocket, outbox: Outbox, timeout_s: float) -> None:
     """Sends what the outbox holds, header and sound back to back, and closes the socket at its end."""
     try:
         while (item := await outbox.get()) is not None:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 await websocket.send_text(encode_event(item.event).decode())
                 if isinstance(item.event, AudioEvent):
                     await websocket.send_bytes(item.payload)
         if outbox.farewell is not None:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 await websocket.close(outbox.farewell.code, outbox.farewell.reason)
     except TimeoutError as error:
         raise SlowClient from error

@@ -49,10 +49,11 @@ class Faults:
 
 
 class FakeWorkers:
-    """Answers each turn with its ``answer``, one segment a sentence, each a tone of 200 ms."""
+    """Answers each turn with its ``answer``, one segment a sentence, each a tone of ``sound_ms``."""
 
     def __init__(self, bus: Bus, *, answer: str = "Hello there. How are you?") -> None:
         self.answer = answer
+        self.sound_ms = 200
         self.faults = Faults()
         self.generated: list[Generate] = []
         self.synthesized: list[Synthesize] = []
@@ -152,7 +153,7 @@ class FakeWorkers:
             await self._bus.publish(events, failed)
             return
         rate_hz = work.audio.rate_hz
-        pcm = tone(rate_hz, 200, 0.0 if self.faults.mute else 0.3)
+        pcm = tone(rate_hz, self.sound_ms, 0.0 if self.faults.mute else 0.3)
         size = 2 * rate_hz * CHUNK_MS // 1000
         chunks = [pcm[at : at + size] for at in range(0, len(pcm), size)]
         for seq, data in enumerate(chunks):

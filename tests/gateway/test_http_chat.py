@@ -8,6 +8,7 @@ import wave
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.fakes.gateway import RunningGateway, running_gateway
 from tests.fakes.workers import tone
@@ -215,4 +216,21 @@ async def test_a_request_that_does_not_end_in_time_is_given_up_when_the_gateway_
 
 async def test_the_interface_is_described_by_openapi(gateway: RunningGateway) -> None:
     described = json.loads((await gateway.http.get("/openapi.json")).content)
-    assert {"/chat", "/tts", "/health", "/readyz", "/livez", "/metrics"} <= set(described["paths"])
+    paths = described["paths"]
+    assert {"/chat", "/tts", "/health", "/readyz", "/livez", "/metrics"} <= set(paths)
+    asked = paths["/chat"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    told = paths["/chat"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    validators = [
+        Draft202012Validator({**schema, "components": described["components"]}) for schema in (asked, told)
+    ]
+    request = {"message": "Hi", "format": "pcm"}
+    validators[0].validate(request)
+    validators[1].validate((await gateway.http.post("/chat", json=request)).json())
+    assert not validators[0].is_valid({"message": 7})
+
+
+async def test_health_is_as_it_is_described(gateway: RunningGateway) -> None:
+    described = (await gateway.http.get("/openapi.json")).json()
+    schema = described["paths"]["/health"]["get"]["responses"]["503"]["content"]["application/json"]["schema"]
+    validator = Draft202012Validator({**schema, "components": described["components"]})
+    validator.validate((await gateway.http.get("/health")).json())

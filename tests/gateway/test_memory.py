@@ -1,8 +1,10 @@
 """The conversations' memory over the in-memory bus."""
 
+import asyncio
+
 import pytest
 
-from services.gateway.memory import Memory, check_session_id
+from services.gateway.memory import MAX_ERASED, Memory, check_session_id
 from shared.bus.memory import MemoryBroker, MemoryBus
 from shared.errors import BadInput, BusDown
 from shared.messages import ChatMessage, SessionRecord
@@ -80,3 +82,49 @@ async def test_of_a_conversation_too_long_for_the_store_the_newest_part_is_kept(
     assert kept.turns == 100
     assert 15 < len(kept.messages) < 25
     assert kept.messages == messages[-len(kept.messages) :]
+
+
+class SlowBucket:
+    """A store that takes its time with a record."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+
+    async def get(self, key: str) -> bytes | None:
+        return self.values.get(key)
+
+    async def put(self, key: str, value: bytes) -> None:
+        self.asked.set()
+        await self.answer.wait()
+        self.values[key] = value
+
+    async def delete(self, key: str) -> bool:
+        return self.values.pop(key, None) is not None
+
+
+class BusWith:
+    def __init__(self, bucket: SlowBucket) -> None:
+        self._bucket = bucket
+
+    async def bucket(self, name: str, *, ttl_s: float) -> SlowBucket:
+        return self._bucket
+
+
+async def test_what_was_on_its_way_while_the_session_was_erased_does_not_stay() -> None:
+    bucket = SlowBucket()
+    memory = Memory(BusWith(bucket), ttl_s=60)  # type: ignore[arg-type]
+    saving = asyncio.create_task(memory.save("kitchen", RECORD))
+    await asyncio.wait_for(bucket.asked.wait(), 5)
+    await memory.erase("kitchen")
+    bucket.answer.set()
+    await saving
+    assert bucket.values == {}
+
+
+async def test_of_the_erased_a_bounded_number_is_kept_in_mind(memory: Memory) -> None:
+    for number in range(MAX_ERASED + 1):
+        await memory.erase(f"s{number}")
+    await memory.save("s0", RECORD)
+    await memory.save("s1", RECORD)
+    assert (await memory.load("s0"), await memory.load("s1")) == (RECORD, None)

@@ -521,6 +521,7 @@ def test_messages_of_no_turn_or_another_turn_are_ignored() -> None:
     assert not talk.put(Failed(stage="tts", worker="v", turn=1, attempt=1, segment=5, code="x", message="m"))
     assert not talk.put(Working(stage="stt", worker="e", turn=1, attempt=9))
     assert not talk.put(Working(stage="tts", worker="v", turn=1, attempt=1, segment=-1))
+    assert not talk.put(talk.voice_done(-1, 1))
     assert not talk.put(Failed(stage="tts", worker="v", turn=1, attempt=1, segment=-1, code="x", message="m"))
 
 

@@ -243,12 +243,13 @@ async def test_a_client_that_does_not_read_is_let_go_and_its_turn_is_cancelled()
         reader, writer = await asyncio.open_connection(*gateway.listener_address, limit=1024)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         await _handshake(reader, writer)
-        gateway.workers.answer = "A sentence. " * 2000
+        gateway.workers.answer = "A sentence. " * 20
+        gateway.workers.sound_ms = 10_000
         writer.write(_masked(b'{"type":"start","audio_out":{"format":"pcm","rate_hz":48000}}'))
         writer.write(_masked(b'{"type":"message","text":"Hi"}'))
         async with asyncio.timeout(20):
             await gateway.until(lambda: gateway.door.sessions == 1)
-            await gateway.until(lambda: gateway.door.sessions == 0)
+            await gateway.until(lambda: gateway.door.sessions == 0, within_s=15)
         writer.close()
         assert 'eva_errors_total{code="slow_client"}' in (await gateway.http.get("/metrics")).text
 
