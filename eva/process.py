@@ -62,11 +62,12 @@ def last_words(log: str) -> str:
         if line.startswith("{") and '"ERROR"' in line:
             with contextlib.suppress(ValueError):
                 entry = json.loads(line)
-                return str(entry.get("reason") or entry.get("event"))
+                hint = f" → {entry['hint']}" if entry.get("hint") else ""
+                return str(entry.get("reason") or entry.get("event")) + hint
         _, is_error, said = line.partition(" ERROR ")
         if is_error:
-            _, _, reason = said.partition("reason=")
-            return reason or said.strip()
+            reason, _, hint = (said.partition("reason=")[2] or said.strip()).partition(" hint=")
+            return f"{reason} → {hint}" if hint else reason
     return lines[-1] if lines else ""
 
 

@@ -25,6 +25,7 @@ class UpOptions:
     stack: StackOptions
     is_verbose: bool = False
     is_json: bool = False
+    ready_within_s: float = READY_WITHIN_S
 
 
 class Display(Protocol):
@@ -63,11 +64,17 @@ class Table:
         from rich.console import Console  # noqa: PLC0415 - only for terminals
         from rich.live import Live  # noqa: PLC0415
 
-        self._live = Live(console=Console(stderr=True), auto_refresh=False)
+        # Lines on a stdout that is piped must go there, not above the table.
+        is_shared = sys.stdout.isatty()
+        self._live = Live(console=Console(stderr=True), auto_refresh=False, redirect_stdout=is_shared)
         self._live.start()
+        self._shown: list[list[str]] = []
 
     def show(self, rows: list[list[str]]) -> None:
-        """Draws the table anew."""
+        """Draws the table anew if something has changed."""
+        if rows == self._shown:
+            return
+        self._shown = rows
         from rich.text import Text  # noqa: PLC0415
 
         width = self._live.console.width
@@ -149,9 +156,9 @@ async def _show(stack: Stack, display: Display, changed: asyncio.Event) -> None:
 async def _announce(stack: Stack, options: UpOptions) -> None:
     """Says that EVA is ready, or after a minute why it is not; it goes on trying then."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stack.is_ready.wait(), READY_WITHIN_S)
+        await asyncio.wait_for(stack.is_ready.wait(), options.ready_within_s)
     if not stack.is_ready.is_set():
-        progress(f"EVA is not ready after {READY_WITHIN_S:.0f} s, and goes on trying:")
+        progress(f"EVA is not ready after {options.ready_within_s:.0f} s, and goes on trying:")
         for reason in why_not_ready(stack.processes(), stack.health):
             progress(f"  {reason}")
         await stack.is_ready.wait()

@@ -157,9 +157,11 @@ def test_several_processes_of_a_service_are_numbered() -> None:
     [
         ("", ""),
         ("one\n\ntwo\n", "two"),
-        ("12:00:00.000 ERROR   a reason=x: y hint=z\n12:00:00.001 INFO    b\n", "x: y hint=z"),
+        ("12:00:00.000 ERROR   a reason=x: y hint=z\n12:00:00.001 INFO    b\n", "x: y → z"),
+        ("12:00:00.000 ERROR   a reason=x: y hint=\n", "x: y"),
         ("12:00:00.000 ERROR   worker.lost\n", "worker.lost"),
         ('{"level": "ERROR", "event": "a", "reason": "why"}\n', "why"),
+        ('{"level": "ERROR", "event": "a", "reason": "why", "hint": "do"}\n', "why → do"),
         ('{"level": "ERROR", "event": "a"}\n', "a"),
         ('{"level": "ERROR", broken\n', '{"level": "ERROR", broken'),
     ],

@@ -188,3 +188,24 @@ def test_a_port_that_was_given_is_used(tmp_path: Path) -> None:
         assert any("worker.ready" in line for line in eva.progress)
     finally:
         eva.close()
+
+
+@pytest.mark.skipif(Path("/proc/driver/nvidia/version").exists(), reason="this machine has an NVIDIA driver")
+def test_an_eva_that_cannot_get_ready_says_which_part_and_why_and_goes_on(tmp_path: Path) -> None:
+    script = f"""
+import asyncio
+from pathlib import Path
+from eva.stack import StackOptions
+from eva.up import UpOptions, up
+stack = StackOptions(data_dir=Path({str(tmp_path / "data")!r}), port=0)
+raise SystemExit(asyncio.run(up(UpOptions(stack=stack, ready_within_s=4))))
+"""
+    eva = EvaProcess(tmp_path / "data", [sys.executable, "-c", script], EVA_TTS_DEVICE="cuda")
+    try:
+        until(lambda: "  No turn has been audible yet." in eva.progress, 20)
+        (said,) = [line for line in eva.progress if line.startswith("  tts does not stay up")]
+        assert "no engine can serve: piper: cuda was asked for" in said
+        code, took_s = eva.stop()
+        assert (code, took_s < 5) == (0, True)
+    finally:
+        eva.close()
