@@ -16,7 +16,6 @@ import gc
 import os
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, Protocol
 
@@ -34,7 +33,7 @@ FACTS_EVERY_S = 1.0
 
 
 class Worker(Protocol):
-    """What a service brings; ``Life`` does the rest."""
+    """What a service brings; ``run`` does the rest."""
 
     stage: Stage
 
@@ -53,13 +52,14 @@ class Worker(Protocol):
 
 async def publish_facts(bus: Bus, worker: Worker, *, every_s: float = FACTS_EVERY_S) -> NoReturn:
     """Publishes the worker's facts each second, with how late the loop was in doing so."""
-    due = time.monotonic()
+    loop = asyncio.get_running_loop()
+    due = loop.time()
     while True:
         facts = worker.facts()
-        facts.numbers["loop_lag_s"] = max(0.0, time.monotonic() - due)
+        facts.numbers["loop_lag_s"] = max(0.0, loop.time() - due)
         with contextlib.suppress(BusDown):  # the gateway sees the silence; it is the truth
             await bus.publish(subjects.fact(facts.stage, facts.worker), facts)
-        due = time.monotonic() + every_s
+        due = loop.time() + every_s
         await asyncio.sleep(every_s)
 
 
@@ -88,14 +88,18 @@ async def live(worker: Worker, bus: Bus, *, stop: asyncio.Event, drain_s: float)
 
 
 def die_with_parent() -> None:
-    """Asks the kernel (Linux) to end this process when the one that started it dies, however it dies."""
+    """Asks the kernel (Linux) to end this process when the one that started it dies, however it dies.
+
+    Only where ``EVA_SUPERVISED`` is set: who starts a service from a shell may want to leave.
+    """
     if not os.environ.get("EVA_SUPERVISED") or sys.platform != "linux":
         return
     import ctypes  # noqa: PLC0415 - only where it is needed
 
+    parent = os.getppid()
     pr_set_pdeathsig = 1
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
-    if os.getppid() == 1:  # the parent died before the request
+    if os.getppid() != parent:  # it died before the request
         sys.exit(EXIT_OK)
 
 
@@ -115,16 +119,25 @@ async def main(make: Callable[[], Worker], connect: Callable[[], Awaitable[Bus]]
     try:
         await live(worker, bus, stop=stop, drain_s=drain_s)
     except* EngineRefused as refusals:
-        for refused in refusals.exceptions:
+        for refused in _leaves(refusals):
             log.error("worker.refused", reason=str(refused), hint=getattr(refused, "hint", ""))
         code = EXIT_REFUSED
     except* EvaError as failures:
-        for failure in failures.exceptions:
+        for failure in _leaves(failures):
             log.error("worker.failed", reason=str(failure))
         code = EXIT_FAILED
     finally:
         await bus.close()
     return code
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
+    """Returns the errors of a group and of the groups in it."""
+    return [
+        leaf
+        for error in group.exceptions
+        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    ]
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

@@ -116,9 +116,13 @@ class Bus(Protocol):
         """Makes the queue and its consumer, or adapts an existing one to these bounds."""
 
     async def enqueue(self, subject: str, message: Message, *, message_id: str) -> None:
-        """Stores a work item; returns when the broker has it. A repeated id within a minute is no new item.
+        """Stores a work item; returns when the broker has it.
 
-        Raises ``QueueFull``, ``BusDown``, ``NoResponders`` (no queue stores this subject).
+        A repeated id within a minute (or the queue's ``max_age_s``, if that is less) is no new item. Plain
+        subscribers of the subject get the message too, whatever becomes of the item.
+
+        Raises ``QueueFull``, ``BusDown``, ``BadInput`` (it is too big), ``NoResponders`` (no queue stores
+        this subject).
         """
 
     def consumer(self, queue: WorkQueue, *, slots: int, handler: JobHandler) -> Consumer:

@@ -49,7 +49,7 @@ class StoredQueue:
         self._expire(now)
         if len(self._stored) >= self.spec.capacity:
             raise QueueFull(subject)
-        self._ids[message_id] = now + DUPLICATE_WINDOW_S
+        self._ids[message_id] = now + min(DUPLICATE_WINDOW_S, self.spec.max_age_s)
         item = _Item(number=next(self._numbers), subject=subject, payload=payload, stored_at=now)
         self._stored[item.number] = item
         self._ready.append(item)
