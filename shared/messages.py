@@ -148,7 +148,7 @@ class EarsFailed(Message, frozen=True, kw_only=True, tag="ears.failed"):
     lease: int
     utterance: int
     code: str
-    """``unsupported_language``, ``engine_failed``, ``draining``."""
+    """``unsupported_language``, ``engine_failed``; with ``utterance`` 0 ``draining``, ``idle``, ``internal``."""
     message: str
 
 

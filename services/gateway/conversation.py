@@ -6,8 +6,10 @@ import msgspec
 
 from shared.messages import ChatMessage, SessionRecord
 
-MAX_MESSAGES = 200
-"""The oldest go first; the mind trims further to what its context holds."""
+MAX_MESSAGES = 100
+MAX_BYTES = 100_000
+"""The oldest go first: a record, and work that carries it, must fit into a message of the bus (256 KiB).
+The mind trims further, to what its context holds."""
 
 
 class Conversation:
@@ -24,9 +26,18 @@ class Conversation:
         messages = [*self._before, ChatMessage(role="user", content=user)]
         if answer:
             messages.append(ChatMessage(role="assistant", content=answer))
-        self.record = msgspec.structs.replace(self.record, turns=turn, messages=messages[-MAX_MESSAGES:])
+        self.record = msgspec.structs.replace(self.record, turns=turn, messages=_newest(messages))
         return self.record
 
     def prefer(self, *, language: str, voice: str) -> None:
         """Notes what the person chose, for when they come back."""
         self.record = msgspec.structs.replace(self.record, language=language, voice=voice)
+
+
+def _newest(messages: list[ChatMessage]) -> list[ChatMessage]:
+    """Returns the newest messages that are not too many and not too long together."""
+    kept = messages[-MAX_MESSAGES:]
+    size_bytes = sum(len(message.content.encode()) for message in kept)
+    while size_bytes > MAX_BYTES:
+        size_bytes -= len(kept.pop(0).content.encode())
+    return kept

@@ -21,8 +21,6 @@ log = Log("eva.gateway.memory")
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_ERASED = 10_000
-MAX_RECORD_BYTES = 200_000
-"""The broker takes 256 KiB."""
 
 _decoder = msgspec.msgpack.Decoder(SessionRecord)
 _encoder = msgspec.msgpack.Encoder()
@@ -37,16 +35,6 @@ def check_session_id(session_id: str) -> str:
     if not _SESSION_ID.fullmatch(session_id):
         raise BadInput("a session id has 1 to 64 letters, digits, _ and -", param="session_id")
     return session_id
-
-
-def _fitting(record: SessionRecord) -> bytes:
-    """Returns the record's bytes, without its oldest messages where all of them are too many."""
-    data = _encoder.encode(record)
-    while len(data) > MAX_RECORD_BYTES:
-        kept = record.messages[len(record.messages) // 8 + 1 :]
-        record = msgspec.structs.replace(record, messages=kept)
-        data = _encoder.encode(record)
-    return data
 
 
 class Memory:
@@ -80,7 +68,7 @@ class Memory:
         if sid in self._erased:
             return
         bucket = await self._bucket()
-        await bucket.put(sid, _fitting(record))
+        await bucket.put(sid, _encoder.encode(record))
         if sid in self._erased:  # while this was on its way
             await bucket.delete(sid)
 

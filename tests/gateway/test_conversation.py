@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from services.gateway import phrases
-from services.gateway.conversation import MAX_MESSAGES, Conversation
+from services.gateway.conversation import MAX_BYTES, MAX_MESSAGES, Conversation
 from shared.messages import ChatMessage, SessionRecord
 
 
@@ -43,6 +43,15 @@ def test_the_memory_of_an_endless_conversation_is_bounded() -> None:
         conversation.remember(turn, f"q{turn}", f"a{turn}")
     assert len(conversation.record.messages) == MAX_MESSAGES
     assert conversation.record.messages[-1].content == "a399"
+
+
+def test_a_conversation_of_long_messages_fits_into_a_message_of_the_bus() -> None:
+    conversation = Conversation()
+    for turn in range(1, 60):
+        conversation.remember(turn, f"{turn} " + "é" * 4000, "b" * 4000)
+    messages = conversation.record.messages
+    assert sum(len(message.content.encode()) for message in messages) <= MAX_BYTES
+    assert messages[-2].content.startswith("59 ")
 
 
 @pytest.mark.parametrize("say", [phrases.apology, phrases.misheard, phrases.unsupported_language])
