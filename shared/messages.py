@@ -148,7 +148,7 @@ class EarsFailed(Message, frozen=True, kw_only=True, tag="ears.failed"):
     lease: int
     utterance: int
     code: str
-    """``unsupported_language``, ``engine_failed``; with ``utterance`` 0 ``draining``, ``idle``, ``internal``."""
+    """``unsupported_language``, ``engine_failed``; of the lease: ``draining``, ``idle``, ``internal``."""
     message: str
 
 
