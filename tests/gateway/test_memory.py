@@ -74,6 +74,33 @@ async def test_a_store_that_is_not_reachable_raises(bus: MemoryBus, memory: Memo
             await attempt
 
 
+class SlowBucket:
+    """A store that takes its time with a record."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+
+    async def get(self, key: str) -> bytes | None:
+        return self.values.get(key)
+
+    async def put(self, key: str, value: bytes) -> None:
+        self.asked.set()
+        await self.answer.wait()
+        self.values[key] = value
+
+    async def delete(self, key: str) -> bool:
+        return self.values.pop(key, None) is not None
+
+
+class BusWith:
+    def __init__(self, bucket: SlowBucket) -> None:
+        self._bucket = bucket
+
+    async def bucket(self, name: str, *, ttl_s: float) -> SlowBucket:
+        return self._bucket
+
+
 async def test_what_was_on_its_way_while_the_session_was_erased_does_not_stay() -> None:
     bucket = SlowBucket()
     memory = Memory(BusWith(bucket), ttl_s=60)  # type: ignore[arg-type]

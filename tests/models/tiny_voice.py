@@ -4,7 +4,7 @@ Every phoneme has its own length and its own pair of tones, so ``decode`` reads 
 audio: a test hears *which words were spoken*, without a recognizer and without a download. Deterministic.
 """
 
-# ruff: noqa: RUF001 - phonemes look like letters
+
 from __future__ import annotations
 
 import itertools
