@@ -1,4 +1,4 @@
-"""EVA where nothing was downloaded: the offline ears and voice serve, and say that they are the lesser ones."""
+"""EVA where nothing was downloaded: the offline ears and voice serve, and say that they are the lesser."""
 
 from __future__ import annotations
 

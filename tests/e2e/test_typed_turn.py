@@ -58,12 +58,10 @@ async def test_a_typed_turn_brings_text_and_sound_in_one_request(home: House, fo
 @pytest.mark.parametrize("form", FORMATS)
 async def test_a_text_is_spoken_as_a_stream(home: House, form: str) -> None:
     wish = {"text": "Hello there. " * 40, "format": form, "sample_rate_hz": RATE_HZ}
-    pieces = []
     async with home.http.stream("POST", f"{home.url}/tts", json=wish) as answer:
         assert answer.status_code == 200
         assert answer.headers["x-eva-engine"] == "piper"
-        async for piece in answer.aiter_raw():
-            pieces.append(piece)
+        pieces = [piece async for piece in answer.aiter_raw()]
     assert len(pieces) > 5
     samples, rate_hz = decoded(b"".join(pieces), form)
     assert is_audible(samples)
