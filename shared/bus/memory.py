@@ -53,9 +53,11 @@ class MemoryBroker:
         self._random = random.Random(seed)  # noqa: S311 - spreads load, guards nothing
 
     def connect(self, name: str = "", *, on_change: Callable[[bool], None] | None = None) -> MemoryBus:
-        """Returns a new connection; ``on_change`` hears when the broker goes and comes."""
+        """Returns a new connection; ``on_change`` hears at once, and when the broker goes and comes."""
         bus = MemoryBus(self, name, on_change)
         self._connections.append(bus)
+        if on_change is not None:
+            on_change(self.is_up)
         return bus
 
     def go_down(self) -> None:

@@ -211,7 +211,12 @@ class Link:
             pending_msgs_limit=SUBSCRIPTION_MESSAGES,
             pending_bytes_limit=SUBSCRIPTION_BYTES,
         )
-        await self.round_trip()
+        try:
+            await self.round_trip()
+        except BaseException:  # nobody will ever hold it, so nobody could close it
+            with contextlib.suppress(NatsError):
+                await made.unsubscribe()
+            raise
         return LinkSubscription(made, self)
 
     def new_inbox(self) -> str:

@@ -99,4 +99,4 @@ async def test_a_broker_that_is_down_refuses_and_one_that_is_back_serves_on() ->
             await done.wait()
             await heard.wait()
         worker.drain()
-    assert changes == [False, True]
+    assert changes == [True, False, True]

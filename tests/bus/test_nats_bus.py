@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +13,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from shared.bus import Job, WorkQueue
+from eva.broker import find_server
+from shared.bus import Job, WorkQueue, nats_store
 from shared.bus import nats_pull as pull
 from shared.bus.nats import NatsBus, connect
 from shared.bus.nats_store import clock_ahead_s
@@ -334,6 +338,7 @@ async def test_a_cancelled_subscribe_does_not_deafen_the_connection(
     buses.append(bus)
     heard = Heard()
     await bus.subscribe("eva.v1.x", heard)
+    standing = len(bus._media._client._subs)
     for _ in range(20):
         subscribing = asyncio.get_running_loop().create_task(bus.subscribe("eva.v1.y", heard))
         await asyncio.sleep(0)
@@ -342,8 +347,94 @@ async def test_a_cancelled_subscribe_does_not_deafen_the_connection(
             await subscribing
     await bus._media.round_trip()
     await bus.publish("eva.v1.x", Cancel(sid="s", turn=1))
+    await bus.publish("eva.v1.y", Cancel(sid="s", turn=2))
     await heard.until(1, timeout_s=1)
     assert changes.said == [True]
+    assert len(bus._media._client._subs) == standing
+    assert heard.items == [Cancel(sid="s", turn=1)]
+
+
+async def test_an_item_that_a_frozen_broker_does_not_confirm_is_refused_in_time(
+    nats_server: NatsServer, buses: list[NatsBus]
+) -> None:
+    bus = await nats_server.connect("a")
+    buses.append(bus)
+    await bus.declare(QUEUE)
+    nats_server.pause()
+    began = time.monotonic()
+    with pytest.raises(BusDown):
+        await bus.enqueue(SUBJECT, Cancel(sid="s", turn=1), message_id="1")
+    assert 1.5 < time.monotonic() - began < 3
+    nats_server.resume()
+
+
+async def test_a_broker_without_jetstream_is_named_as_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_store, "READY_WITHIN_S", 0.3)
+    process = await asyncio.create_subprocess_exec(
+        find_server(),
+        "-a",
+        "127.0.0.1",
+        "-p",
+        "-1",
+        "--ports_file_dir",
+        tmp_path,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    ports = tmp_path / f"nats-server_{process.pid}.ports"
+    try:
+        async with asyncio.timeout(10):
+            while not ports.exists() or not ports.read_text():  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
+        bus = await connect(json.loads(ports.read_text())["nats"][0], name="a")
+        with pytest.raises(BusDown, match="JetStream does not answer"):
+            await bus.declare(QUEUE)
+        with pytest.raises(BusDown, match="JetStream does not answer"):
+            await bus.bucket("test", ttl_s=60)
+        await bus.close()
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_messages_that_the_client_drops_are_counted(
+    nats_server: NatsServer, buses: list[NatsBus]
+) -> None:
+    bus = await nats_server.connect("a")
+    buses.append(bus)
+    subscription = await bus.subscribe("eva.v1.x", lambda _subject, _message: None)
+    subscription._made._pending_bytes_limit = 1  # type: ignore[attr-defined]  # any message is too many
+    await bus.publish("eva.v1.x", Cancel(sid="s", turn=1))
+    await bus._media.round_trip()
+    assert bus.counts.dropped == 1
+    assert bus.is_up
+
+
+async def test_a_process_whose_connection_is_closed_for_good_ends_with_1(nats_server: NatsServer) -> None:
+    script = (
+        "import asyncio, os\n"
+        "from shared.bus.nats import connect\n"
+        "async def main():\n"
+        "    bus = await connect(os.environ['EVA_NATS_URL'], name='p', user=os.environ['EVA_NATS_USER'],\n"
+        "                        password=os.environ['EVA_NATS_PASSWORD'])\n"
+        "    bus._control._client._max_payload = 10_000_000\n"
+        "    await bus._control._client.publish('eva.v1.x', bytes(1_000_000))\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        script,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **nats_server.environment},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(20):
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert b"bus.closed" in said
 
 
 async def test_five_processes_may_declare_at_once(nats_server: NatsServer, buses: list[NatsBus]) -> None:
