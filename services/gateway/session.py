@@ -1,7 +1,7 @@
 """One client's session: feeds the turn machine and does what it decides. The thin shell around ``turn``.
 
 Nothing here waits on the way in: what comes from the client or the bus is handled at once, and what must
-be awaited (publishing, memory) is done in order by one task of the session.
+be awaited (publishing) is done in order by one task of the session; the memory is stored beside it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from services.gateway.chat_protocol import (
 )
 from services.gateway.conversation import Conversation
 from services.gateway.ears import EarsEvent
+from services.gateway.keeper import Keeper
 from services.gateway.listening import Listening
 from services.gateway.loudspeaker import Loudspeaker, Sink
 from services.gateway.surroundings import Surroundings
@@ -68,7 +69,8 @@ class Session:
         self._sink = sink
         self._conversation = conversation
         save = functools.partial(around.memory.save, sid) if remember else None
-        self._publisher = Publisher(around.bus, around.gw, self.key, save, conversation)
+        self._keeper = Keeper(sid, save)
+        self._publisher = Publisher(around.bus, around.gw, self.key, self._keeper, conversation)
         self._machine = TurnMachine(sid, around.policy, turns=conversation.record.turns)
         self._speaker = Loudspeaker(sink, self._machine.turn_id)
         self._listening = Listening(around, self.key, sink, self._feed)
@@ -135,11 +137,15 @@ class Session:
         """Does what must be awaited, in order, until ``finish``."""
         async with asyncio.TaskGroup() as tasks:
             listening = tasks.create_task(self._listening.run(), name=f"listening {self.sid}")
+            keeping = tasks.create_task(self._keeper.run(), name=f"memory {self.sid}")
             while (work := await self._outbox.get()) is not None:
                 undelivered = await self._publisher.perform(work)
                 if undelivered is not None:
                     self._feed(undelivered)
             listening.cancel()
+            keeping.cancel()
+            await asyncio.wait({keeping})
+            await self._keeper.finish()
 
     def finish(self, *, because: ErrorEvent | None = None) -> None:
         """Cancels the answer in flight, keeps what was heard of it, and lets ``run`` end."""

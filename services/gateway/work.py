@@ -1,33 +1,28 @@
-"""Does what the turn machine decides and must be awaited: work to the broker, cancels, memory."""
+"""Does what the turn machine decides and must be awaited: work and cancels to the broker."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 from services.gateway.conversation import Conversation
+from services.gateway.keeper import Keeper
 from services.gateway.turn_io import CancelWork, Remember, Speak, Think, Undelivered
 from shared import subjects
 from shared.bus import Bus
 from shared.errors import BusDown, EvaError
-from shared.messages import AudioFormat, Cancel, ChatMessage, Generate, Message, SessionRecord, Synthesize
+from shared.messages import AudioFormat, Cancel, ChatMessage, Generate, Message, Synthesize
 from shared.observe import Log
 
 log = Log("eva.gateway")
 
 Work = Think | Speak | CancelWork | Remember
-Save = Callable[[SessionRecord], Awaitable[None]]
-MEMORY_TRIES = 3
-MEMORY_AGAIN_S = 0.5
 
 
 class Publisher:
-    """Publishes one session's work. ``sid``: its name on the bus. ``save`` None: nothing is kept."""
+    """Publishes one session's work. ``sid``: its name on the bus."""
 
-    def __init__(self, bus: Bus, gw: str, sid: str, save: Save | None, conversation: Conversation) -> None:
+    def __init__(self, bus: Bus, gw: str, sid: str, keeper: Keeper, conversation: Conversation) -> None:
         self.audio: AudioFormat = AudioFormat()
         self._bus, self._gw, self._sid = bus, gw, sid
-        self._save = save
+        self._keeper = keeper
         self._conversation = conversation
 
     async def perform(self, work: Work) -> Undelivered | None:
@@ -42,22 +37,8 @@ class Publisher:
             case CancelWork(turn=turn):
                 await self._cancel(turn)
             case Remember(turn=turn, user=user, answer=answer):
-                self._conversation.remember(turn, user, answer)
-                await self.save()
+                self._keeper.keep(self._conversation.remember(turn, user, answer))
         return None
-
-    async def save(self) -> None:
-        """Stores the conversation. A memory that cannot be reached costs the memory, not the turn."""
-        if self._save is None:
-            return
-        for attempt in range(MEMORY_TRIES):
-            try:
-                await self._save(self._conversation.record)
-            except BusDown as error:
-                log.warning("memory.not_saved", session=self._sid, reason=str(error))
-                await asyncio.sleep(MEMORY_AGAIN_S * (attempt + 1))
-            else:
-                return
 
     async def _enqueue(self, stage: str, turn: int, message: Message, message_id: str) -> Undelivered | None:
         subject = subjects.work("llm" if stage == "llm" else "tts", self._gw, self._sid)
