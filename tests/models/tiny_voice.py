@@ -4,7 +4,6 @@ Every phoneme has its own length and its own pair of tones, so ``decode`` reads 
 audio: a test hears *which words were spoken*, without a recognizer and without a download. Deterministic.
 """
 
-
 from __future__ import annotations
 
 import itertools
