@@ -55,12 +55,17 @@ async def publish_facts(bus: Bus, worker: Worker, *, every_s: float = FACTS_EVER
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
-        facts = worker.facts()
-        facts.numbers["loop_lag_s"] = max(0.0, loop.time() - due)
-        with contextlib.suppress(BusDown):  # the gateway sees the silence; it is the truth
-            await bus.publish(subjects.fact(facts.stage, facts.worker), facts)
+        await tell_facts(bus, worker, lag_s=max(0.0, loop.time() - due))
         due = loop.time() + every_s
         await asyncio.sleep(every_s)
+
+
+async def tell_facts(bus: Bus, worker: Worker, *, lag_s: float = 0.0) -> None:
+    """Publishes the worker's facts now."""
+    facts = worker.facts()
+    facts.numbers["loop_lag_s"] = lag_s
+    with contextlib.suppress(BusDown):  # the gateway sees the silence; it is the truth
+        await bus.publish(subjects.fact(facts.stage, facts.worker), facts)
 
 
 async def live(worker: Worker, bus: Bus, *, stop: asyncio.Event, drain_s: float) -> None:
@@ -78,9 +83,11 @@ async def live(worker: Worker, bus: Bus, *, stop: asyncio.Event, drain_s: float)
             gc.freeze()
             log.info("worker.ready", stage=worker.stage, worker=worker.facts().worker)
             serving = tasks.create_task(worker.serve(bus), name="serve")
+            await tell_facts(bus, worker)
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             worker.drain()
             log.info("worker.draining", stage=worker.stage)
+            await tell_facts(bus, worker)  # a farewell: who goes in order is not taken for lost
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(serving, drain_s)
         stopped.cancel()

@@ -24,7 +24,7 @@ from tests.fakes.virtual_time import virtual_time
 
 
 @virtual_time
-async def test_facts_come_each_second_from_the_first_moment_to_the_last() -> None:
+async def test_facts_come_each_second_and_whenever_the_state_changes() -> None:
     broker = MemoryBroker()
     said: list[tuple[float, str]] = []
     loop = asyncio.get_running_loop()
@@ -42,7 +42,10 @@ async def test_facts_come_each_second_from_the_first_moment_to_the_last() -> Non
         worker.may_warm_up.set()
         await asyncio.sleep(2)
         stop.set()
-    assert said == [(0, "starting"), (1, "starting"), (2, "starting"), (3, "ready"), (4, "ready")]
+    assert said == [
+        (0, "starting"), (1, "starting"), (2, "starting"), (2.5, "ready"), (3, "ready"), (4, "ready"),
+        (4.5, "draining"),
+    ]  # fmt: skip
     assert worker.did == ["warm-up", "serve", "drain", "served"]
 
 
@@ -61,7 +64,7 @@ async def test_facts_go_on_after_an_outage_of_the_broker() -> None:
         broker.come_up()
         await asyncio.sleep(1)
         stop.set()
-    assert said == [0, 3]
+    assert said == [0, 0, 3, 3.5]
 
 
 @virtual_time
