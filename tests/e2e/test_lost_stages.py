@@ -1,0 +1,124 @@
+"""The only worker of a stage, or the broker itself, is killed in mid-turn and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from services.gateway.chat_protocol import (
+    AudioEvent,
+    AudioIn,
+    ErrorEvent,
+    FinalEvent,
+    SpeechStartedEvent,
+    TurnDone,
+    TurnStarted,
+    UserText,
+)
+from tests.e2e.house import House, house
+from tests.e2e.talker import Talker, Terminal, is_audible, talker
+from tests.fakes.provider import FakeProvider, Reply
+from tests.fakes.speech import speech
+from tests.models.tiny_whisper import PHRASES
+
+pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module")]
+ANSWER = tuple(f" Number {count} is a nice one." for count in range(1, 12))
+SLOW = Reply(tokens=ANSWER, delay_s=0.2)
+BACK_WITHIN_S = 5.0
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def provider() -> AsyncIterator[FakeProvider]:
+    async with FakeProvider() as provider:
+        yield provider
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def home(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with house(tmp_path_factory.mktemp("home"), EVA_LLM_BASE_URL=provider.base_url) as home:
+        yield home
+
+
+async def done_within(person: Talker, limit_s: float) -> TurnDone:
+    """Asks until an answer comes to its good end; fails if that takes too long."""
+    began_s = time.monotonic()
+    while True:
+        end = await person.end_of(await person.type("Are you there?"))
+        assert time.monotonic() - began_s < limit_s, person.story()
+        if isinstance(end, TurnDone):
+            return end
+
+
+async def test_the_only_mind_is_killed_and_the_turn_ends_with_a_spoken_apology(
+    home: House, provider: FakeProvider
+) -> None:
+    provider.replies = [SLOW, Reply()]
+    async with talker(home.url) as person:
+        turn = await person.type("Count for me.")
+        await person.hears(AudioEvent)
+        await home["llm"].kill()
+        end = await person.end_of(turn)
+        assert isinstance(end, ErrorEvent)
+        assert end.code == "llm_unavailable"
+        assert is_audible(person.pcm(turn)[-22050:])
+        await home["llm"].start()
+        await home.health_when(lambda health: health["stages"]["llm"]["workers"])
+        await person.ask("Are you there?")
+
+
+async def test_the_only_voice_is_killed_started_anew_and_ends_the_turn(
+    home: House, provider: FakeProvider
+) -> None:
+    provider.replies = [SLOW, Reply()]
+    async with talker(home.url) as person:
+        turn = await person.type("Count for me.")
+        await person.hears(AudioEvent)
+        await home["tts"].kill()
+        await home["tts"].start()
+        done = await person.done(turn)
+        assert done.text.strip() == "".join(ANSWER).strip()
+        assert is_audible(person.pcm(turn))
+        await person.ask("Are you there?")
+
+
+async def test_the_only_ears_are_killed_started_anew_and_have_heard_everything(
+    home: House, provider: FakeProvider
+) -> None:
+    provider.replies = [Reply()]
+    async with talker(home.url, audio_in=AudioIn()) as person:
+        speaking = asyncio.create_task(person.say(speech(PHRASES[0])))
+        await person.hears(SpeechStartedEvent)
+        await home["stt"].kill()
+        assert (await person.hears(ErrorEvent)).code == "no_ears"
+        await home["stt"].start()
+        final = await person.hears(FinalEvent)
+        await speaking
+        assert final.text == PHRASES[0]
+        assert final.turn_id is not None
+        await person.done(final.turn_id)
+
+
+async def test_the_broker_is_killed_and_the_conversation_goes_on_over_the_same_socket(
+    home: House, provider: FakeProvider
+) -> None:
+    provider.replies = [SLOW, Reply()]
+    async with talker(home.url) as person:
+        turn = await person.type("Count for me.")
+        await person.hears(AudioEvent)
+        await home.server.kill()
+        await home.health_when(lambda health: not health["broker"], within_s=5)
+        await person.socket.send(UserText(text="Nobody hears this."))
+        unheard = (await person.hears(TurnStarted, count=2)).turn_id
+        lost = await person.end_of(unheard)
+        assert isinstance(lost, ErrorEvent)
+        assert lost.code == "broker_lost"
+        await home.server.restart()
+        done = await done_within(person, BACK_WITHIN_S)
+        assert is_audible(person.pcm(done.turn_id))
+        assert len([event for event in person.of_turn(turn) if isinstance(event, Terminal)]) == 1
+        assert not person.is_closed
+        await home.health_when(lambda health: health["broker"] and health["database"])
