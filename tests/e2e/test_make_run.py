@@ -35,7 +35,7 @@ def test_make_run_is_started_used_and_stopped(tmp_path: Path) -> None:
     venv = installed(tmp_path / "venv")
     eva = EvaProcess(
         tmp_path / "data",
-        ["make", "run", f"VENV={venv}", "ARGS=--port 0 --json"],
+        ["make", "--no-print-directory", "run", f"VENV={venv}", "ARGS=--port 0 --json"],
         EVA_HUB_URL="http://127.0.0.1:1",
         MAKEFLAGS="",
     )
