@@ -90,7 +90,8 @@ async def test_a_broken_voice_file_is_refused_by_its_name_while_the_offline_voic
     finally:
         model.write_bytes(whole)
     await restarted(home, "tts")
-    await home.health_when(lambda health: health["stages"]["tts"]["engine"] == "piper")
+    health = await home.health_when(lambda health: health["stages"]["tts"]["workers"])
+    assert health["stages"]["tts"]["engine"] == "piper"
 
 
 @pytest.mark.skipif(cuda_devices() > 0, reason="this machine has CUDA")

@@ -19,10 +19,11 @@ from services.gateway.chat_protocol import (
     TurnStarted,
     UserText,
 )
-from tests.e2e.house import House, house
+from tests.e2e.house import RATE_HZ, House, house
 from tests.e2e.talker import Talker, Terminal, is_audible, talker
 from tests.fakes.provider import FakeProvider, Reply
 from tests.fakes.speech import speech
+from tests.models import tiny_voice
 from tests.models.tiny_whisper import PHRASES
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module")]
@@ -64,7 +65,7 @@ async def test_the_only_mind_is_killed_and_the_turn_ends_with_a_spoken_apology(
         end = await person.end_of(turn)
         assert isinstance(end, ErrorEvent)
         assert end.code == "llm_unavailable"
-        assert is_audible(person.pcm(turn)[-22050:])
+        assert is_audible(person.pcm(turn)[-RATE_HZ:])
         await home["llm"].start()
         await home.health_when(lambda health: health["stages"]["llm"]["workers"])
         await person.ask("Are you there?")
@@ -81,7 +82,8 @@ async def test_the_only_voice_is_killed_started_anew_and_ends_the_turn(
         await home["tts"].start()
         done = await person.done(turn)
         assert done.text.strip() == "".join(ANSWER).strip()
-        assert is_audible(person.pcm(turn))
+        heard = "".join(tiny_voice.decode(person.pcm(turn), RATE_HZ))
+        assert heard.count("nʌmb") == len(ANSWER)  # each sentence once
         await person.ask("Are you there?")
 
 
