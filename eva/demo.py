@@ -27,8 +27,8 @@ from services.gateway.chat_protocol import ServerEvent
 
 LINES = ("Hello, how are you today?", "My name is Victoria.", "What is my name?")
 READY_WITHIN_S = 60.0
-PITCH = 1.12
-SPEED = 0.8
+PITCH = 1.08
+SPEED = 0.9
 PAUSE_S = 0.4
 
 

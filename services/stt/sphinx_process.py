@@ -12,8 +12,6 @@ import sys
 
 from pocketsphinx import Decoder
 
-BLOCK_BYTES = 3200
-
 
 def main() -> None:
     """Answers until the input ends; an empty answer says that the model is loaded."""
@@ -30,8 +28,9 @@ def main() -> None:
             return
         pcm = source.read(int.from_bytes(header, "little"))
         decoder.start_utt()
-        for start in range(0, len(pcm), BLOCK_BYTES):
-            decoder.process_raw(pcm[start : start + BLOCK_BYTES])
+        # As a whole, so that its spectrum is normalised by its own mean, not by what was heard before:
+        # the first utterance of a process was mostly misheard otherwise.
+        decoder.process_raw(pcm, full_utt=True)
         decoder.end_utt()
         hypothesis = decoder.hyp()
         text = hypothesis.hypstr if hypothesis is not None else ""

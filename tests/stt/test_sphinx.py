@@ -53,7 +53,7 @@ def test_two_utterances_at_once_do_not_mix(sphinx: SphinxEngine) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert texts["stop talking please"] == "stop talking please"
+    assert "stop talking" in texts["stop talking please"]
     assert "two three four" in texts["one two three four five six"]
 
 
