@@ -37,6 +37,7 @@ class Publisher:
             case CancelWork(turn=turn):
                 await self._cancel(turn)
             case Remember(turn=turn, user=user, answer=answer):
+                log.debug("turn.words", session=self._sid, turn=turn, user=user, answer=answer)
                 self._keeper.keep(self._conversation.remember(turn, user, answer))
         return None
 

@@ -12,7 +12,7 @@ from typing import NoReturn, Protocol
 
 from shared.bus import Job, JobHandler, Reject, WorkQueue
 from shared.bus.dispatch import Counts, note_malformed
-from shared.errors import MalformedMessage
+from shared.errors import BusDown, MalformedMessage
 from shared.messages import decode
 from shared.observe import Log
 
@@ -62,6 +62,13 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Asks no more; once it returns nothing comes any more."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether nothing but the broker's absence stopped a job."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(BusDown)[1] is None
+    return isinstance(error, BusDown)
 
 
 class PullConsumer:
@@ -147,8 +154,11 @@ class PullConsumer:
             if isinstance(error, asyncio.CancelledError) and self._is_cancelled():
                 await delivery.give_back(0.0)
                 raise
-            self._counts.handler_errors += 1
-            log.exception("bus.job_failed", queue=self._queue.name, delivery=delivery.number)
+            if is_outage(error):
+                log.warning("bus.job_interrupted", queue=self._queue.name, reason="the broker is away")
+            else:
+                self._counts.handler_errors += 1
+                log.exception("bus.job_failed", queue=self._queue.name, delivery=delivery.number)
             await delivery.give_back(RETRY_DELAY_S)
         else:
             await delivery.acknowledge()

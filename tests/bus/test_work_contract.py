@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from shared.bus import Job, Reject, WorkQueue
-from shared.errors import NoResponders, QueueFull
+from shared.errors import BusDown, NoResponders, QueueFull
 from shared.messages import Cancel
 from tests.bus.conftest import Heard, Place, Working
 
@@ -211,6 +211,29 @@ async def test_a_job_whose_handler_fails_is_tried_again_up_to_the_bound(place: P
     await working.stop()
     assert seen.items == [1, 2, 3]
     assert bus.counts.handler_errors == 3
+
+
+async def test_a_job_that_the_brokers_absence_stopped_is_tried_again_and_is_no_defect(place: Place) -> None:
+    bus = await place.connect("a")
+    await bus.declare(QUEUE)
+    seen = Heard()
+
+    async def say() -> None:
+        raise BusDown("on purpose")
+
+    async def work(job: Job) -> None:
+        seen(job.delivery)
+        if job.delivery == 1:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(say())
+        elif job.delivery == 2:
+            await say()
+
+    working = Working(bus.consumer(QUEUE, slots=1, handler=work))
+    await bus.enqueue(SUBJECT, item(1), message_id="1")
+    assert await seen.until(3) == [1, 2, 3]
+    await working.stop()
+    assert bus.counts.handler_errors == 0
 
 
 async def test_a_job_that_awaits_something_cancelled_counts_as_failed_and_the_worker_lives(

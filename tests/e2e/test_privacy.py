@@ -49,3 +49,11 @@ async def test_no_word_of_a_person_or_of_an_answer_is_in_any_log(tmp_path: Path)
     assert "worker.ready" in logs["llm"]
     for words in (SPOKEN, *TYPED.split(), *ANSWERED.split()):
         assert [name for name, text in logs.items() if words in text] == []
+
+
+async def test_whoever_asks_for_the_words_finds_them_at_debug(tmp_path: Path) -> None:
+    async with house(tmp_path, EVA_LOG_LEVEL="DEBUG") as home:
+        async with talker(home.url) as person:
+            await person.ask(f"My name is {TYPED}.")
+        await home["gateway"].stop()
+        assert TYPED in home["gateway"].said()
