@@ -4,7 +4,7 @@
 
 Each is the service's own worker in its own process, configured by the same ``EVA_…`` variables; only the
 engine behind its Protocol is replaced: ears that hear "hello" in any loud frame, a mind that answers one
-short sentence, a voice that has a tone ready. With ``EVA_BENCH_PACED_S`` the voice hands its tone out in
+short sentence, a voice that has one chunk of a tone ready. With ``EVA_BENCH_PACED_S`` the voice hands its tone out in
 real time, 20 ms a piece, for so many seconds.
 """
 
@@ -40,6 +40,7 @@ from shared.settings import CommonSettings
 
 RATE_HZ = 24000
 PIECE_S = 0.02
+CHUNK_S = 0.06
 SLOTS = 64
 ANSWER = "Hello there."
 
@@ -70,7 +71,7 @@ class ZeroVoice:
     name, language, rate_hz, sha256 = "zero", "en", RATE_HZ, ""
 
     def __init__(self, paced_s: float) -> None:
-        length = int(RATE_HZ * (paced_s or 0.1))
+        length = int(RATE_HZ * (paced_s or CHUNK_S))
         self._tone = (0.3 * np.sin(2 * np.pi * 220 * np.arange(length) / RATE_HZ)).astype(np.float32)
         self._is_paced = paced_s > 0
 

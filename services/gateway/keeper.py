@@ -18,6 +18,8 @@ log = Log("eva.gateway")
 Save = Callable[[SessionRecord], Awaitable[None]]
 TRIES = 3
 AGAIN_S = 0.5
+SETTLE_S = 0.1
+"""An exchange that is followed or corrected at once (a playback cut short) is stored once."""
 
 
 class Keeper:
@@ -38,6 +40,7 @@ class Keeper:
         """Stores what is noted, until cancelled."""
         while True:
             await self._changed.wait()
+            await asyncio.sleep(SETTLE_S)
             self._changed.clear()
             await self.finish()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import WebSocket, WebSocketDisconnect
 
@@ -37,6 +37,10 @@ NORMAL, INTERNAL_ERROR = 1000, 1011
 SEND_TIMEOUT_S = 5.0
 OPEN_TIMEOUT_S = 5.0
 RETRY_AFTER_MS = 1000
+IDLE_SLACK = 0.9
+"""An idle socket is closed after 0.9 to 1 of the time that it is given."""
+LOOKS = 5
+"""How often, within the time that a send may take, it is looked at."""
 ABORT = "eva.abort"
 """ASGI extension of our server: ends the connection at once, whatever is still to be sent."""
 
@@ -55,7 +59,7 @@ async def chat(websocket: WebSocket, door: Door, *, send_timeout_s: float = SEND
     outbox = Outbox(door.metrics.error)
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_write(websocket, outbox, send_timeout_s), name="socket-writer")
+            tasks.create_task(Writer(websocket, outbox).run(send_timeout_s), name="socket-writer")
             await Reader(websocket, door, outbox).run()
     except* SlowClient:
         log.warning("socket.slow_client")
@@ -88,20 +92,21 @@ class Reader:
 
     async def _read(self, stack: contextlib.AsyncExitStack) -> int:
         """Returns the code to close with."""
-        while True:
-            try:
-                async with asyncio.timeout(self._door.settings.gateway_idle_s):
-                    received = await self._websocket.receive()
-            except TimeoutError:
-                self._outbox.emit(ErrorEvent(code="idle_timeout", message="nothing was said for too long"))
-                return NORMAL
-            if received["type"] == "websocket.disconnect":
-                return NORMAL
-            try:
-                if await self._take(received, stack):
-                    return NORMAL
-            except EvaError as error:
-                self._tell(error)
+        loop, idle_s = asyncio.get_running_loop(), self._door.settings.gateway_idle_s
+        try:
+            async with asyncio.timeout(idle_s) as patience:
+                while (received := await self._websocket.receive())["type"] != "websocket.disconnect":
+                    # Renewed now and then, not with each of 50 frames a second.
+                    if (patience.when() or 0.0) < loop.time() + IDLE_SLACK * idle_s:
+                        patience.reschedule(loop.time() + idle_s)
+                    try:
+                        if await self._take(received, stack):
+                            return NORMAL
+                    except EvaError as error:
+                        self._tell(error)
+        except TimeoutError:
+            self._outbox.emit(ErrorEvent(code="idle_timeout", message="nothing was said for too long"))
+        return NORMAL
 
     async def _take(self, received: Any, stack: contextlib.AsyncExitStack) -> bool:
         """Handles one message; True if it was ``stop``."""
@@ -145,21 +150,47 @@ class Reader:
         )
 
 
-async def _write(websocket: WebSocket, outbox: Outbox, timeout_s: float) -> None:
-    """Sends what the outbox holds, header and sound back to back, and closes the socket at its end."""
-    try:
-        while (item := await outbox.get()) is not None:
-            async with asyncio.timeout(timeout_s):
-                await websocket.send_text(encode_event(item.event).decode())
-                if isinstance(item.event, AudioEvent):
-                    await websocket.send_bytes(item.payload)
-        if outbox.farewell is not None:
-            async with asyncio.timeout(timeout_s):
-                await websocket.close(outbox.farewell.code, outbox.farewell.reason)
-    except TimeoutError as error:
-        raise SlowClient from error
-    except (WebSocketDisconnect, RuntimeError):  # RuntimeError: the server has sent a close of its own
-        outbox.finish(NORMAL)
+class Writer:
+    """The outgoing half of a socket."""
+
+    def __init__(self, websocket: WebSocket, outbox: Outbox) -> None:
+        self._websocket, self._outbox = websocket, outbox
+        self._sends = 0
+        self._is_sending = False
+
+    async def run(self, timeout_s: float) -> None:
+        """Sends what the outbox holds, and closes the socket at its end. Raises ``SlowClient``."""
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._watch(timeout_s), name="socket-watch")
+            try:
+                await self._send()
+            except (WebSocketDisconnect, RuntimeError):  # RuntimeError: the server has closed on its own
+                self._outbox.finish(NORMAL)
+            finally:
+                watching.cancel()
+
+    async def _send(self) -> None:
+        """Sends each event, and its sound right behind it."""
+        while (item := await self._outbox.get()) is not None:
+            self._is_sending = True
+            await self._websocket.send_text(encode_event(item.event).decode())
+            if isinstance(item.event, AudioEvent):
+                await self._websocket.send_bytes(item.payload)
+            self._is_sending = False
+            self._sends += 1
+        if (farewell := self._outbox.farewell) is not None:
+            self._is_sending = True
+            await self._websocket.close(farewell.code, farewell.reason)
+
+    async def _watch(self, timeout_s: float) -> NoReturn:
+        """Looks whether one send takes too long: cheaper than a timer for each of them."""
+        seen, looks = -1, 0
+        while True:
+            await asyncio.sleep(timeout_s / LOOKS)
+            looks = looks + 1 if self._is_sending and seen == self._sends else 0
+            seen = self._sends
+            if looks >= LOOKS:
+                raise SlowClient
 
 
 def _abort(websocket: WebSocket) -> None:
