@@ -29,6 +29,9 @@ from shared.queues import TTS_WORK
 STALL_S = 8.0
 """An engine that gives no chunk for so long hangs."""
 SPARE_THREADS = 4
+PULL_S = 0.001
+"""How long a thread goes on pulling: an engine that is quick is not asked for each chunk anew, and none of
+its chunks waits longer than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,29 @@ class _Tally:
     succeeded_at: float | None = None
     first_audio_ms: float = 0.0
     real_time_factor: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """Chunks that came at once, and how it went on behind them."""
+
+    chunks: list[Made]
+    is_last: bool = False
+    failure: EngineFailed | None = None
+
+
+def pull_some(chunks: Iterator[Made]) -> Pulled:
+    """Returns the next chunk and those that come within ``PULL_S``. Blocks."""
+    end = time.monotonic() + PULL_S
+    pulled: list[Made] = []
+    try:
+        for made in chunks:
+            pulled.append(made)
+            if time.monotonic() >= end:
+                return Pulled(pulled)
+    except EngineFailed as failure:
+        return Pulled(pulled, failure=failure)
+    return Pulled(pulled, is_last=True)
 
 
 class TtsWorker:
@@ -175,11 +201,16 @@ class TtsWorker:
         asked: list[Engine] = []
         chunks = make(chain, item, chunk_ms=self._options.chunk_ms, asked=asked)
         figures = Figures(queue_ms=1000 * waited_s, rate_hz=item.audio.rate_hz)
-        while (made := await self._pull(chain, chunks, asked)) is not None:
-            if figures.chunks == 0:
-                figures.first_audio_ms = 1000 * (time.monotonic() - begin)
-            await report.chunk(figures.chunks, made)
-            figures.add(made)
+        pulled = Pulled([])
+        while not pulled.is_last:
+            pulled = await self._pull(chain, chunks, asked)
+            for made in pulled.chunks:
+                if figures.chunks == 0:
+                    figures.first_audio_ms = 1000 * (time.monotonic() - begin)
+                await report.chunk(figures.chunks, made)
+                figures.add(made)
+            if pulled.failure is not None:
+                raise pulled.failure
         figures.total_ms = 1000 * (time.monotonic() - begin)
         await report.done(figures)
         tally = self._tally
@@ -188,8 +219,8 @@ class TtsWorker:
             tally.succeeded_at, tally.first_audio_ms = time.monotonic(), figures.first_audio_ms
             tally.real_time_factor = figures.total_ms / 1000 * figures.rate_hz / figures.samples
 
-    async def _pull(self, chain: Chain, chunks: Iterator[Made], asked: list[Engine]) -> Made | None:
-        pulled = asyncio.get_running_loop().run_in_executor(self._threads, next, chunks, None)
+    async def _pull(self, chain: Chain, chunks: Iterator[Made], asked: list[Engine]) -> Pulled:
+        pulled = asyncio.get_running_loop().run_in_executor(self._threads, pull_some, chunks)
         try:
             done, _ = await asyncio.wait({pulled}, timeout=self._options.stall_s)
         finally:
