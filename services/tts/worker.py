@@ -9,16 +9,18 @@ one that hangs in a library costs a thread, not a slot.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from services.tts.chain import Chain
 from services.tts.engine import Engine
+from services.tts.production import Production, Stalled
 from services.tts.report import Figures, Report
-from services.tts.segment import Made, make
+from services.tts.segment import make
 from shared import subjects
 from shared.bus import Bus, Consumer, Job, Reject
 from shared.cancelled import Cancelled
@@ -29,9 +31,6 @@ from shared.queues import TTS_WORK
 STALL_S = 8.0
 """An engine that gives no chunk for so long hangs."""
 SPARE_THREADS = 4
-PULL_S = 0.001
-"""How long a thread goes on pulling: an engine that is quick is not asked for each chunk anew, and none of
-its chunks waits longer than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,29 +54,6 @@ class _Tally:
     succeeded_at: float | None = None
     first_audio_ms: float = 0.0
     real_time_factor: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pulled:
-    """Chunks that came at once, and how it went on behind them."""
-
-    chunks: list[Made]
-    is_last: bool = False
-    failure: EngineFailed | None = None
-
-
-def pull_some(chunks: Iterator[Made]) -> Pulled:
-    """Returns the next chunk and those that come within ``PULL_S``. Blocks."""
-    end = time.monotonic() + PULL_S
-    pulled: list[Made] = []
-    try:
-        for made in chunks:
-            pulled.append(made)
-            if time.monotonic() >= end:
-                return Pulled(pulled)
-    except EngineFailed as failure:
-        return Pulled(pulled, failure=failure)
-    return Pulled(pulled, is_last=True)
 
 
 class TtsWorker:
@@ -201,16 +177,19 @@ class TtsWorker:
         asked: list[Engine] = []
         chunks = make(chain, item, chunk_ms=self._options.chunk_ms, asked=asked)
         figures = Figures(queue_ms=1000 * waited_s, rate_hz=item.audio.rate_hz)
-        pulled = Pulled([])
-        while not pulled.is_last:
-            pulled = await self._pull(chain, chunks, asked)
-            for made in pulled.chunks:
-                if figures.chunks == 0:
-                    figures.first_audio_ms = 1000 * (time.monotonic() - begin)
-                await report.chunk(figures.chunks, made)
-                figures.add(made)
-            if pulled.failure is not None:
-                raise pulled.failure
+        async with contextlib.aclosing(
+            Production(chunks, stall_s=self._options.stall_s).run(self._threads)
+        ) as made:
+            try:
+                async for chunk in made:
+                    if figures.chunks == 0:
+                        figures.first_audio_ms = 1000 * (time.monotonic() - begin)
+                    await report.chunk(figures.chunks, chunk)
+                    figures.add(chunk)
+            except Stalled as stalled:
+                for engine in asked[-1:]:
+                    chain.blame(engine, str(stalled), hangs=True)
+                raise EngineFailed("tts", str(stalled)) from stalled
         figures.total_ms = 1000 * (time.monotonic() - begin)
         await report.done(figures)
         tally = self._tally
@@ -218,17 +197,3 @@ class TtsWorker:
         if figures.samples:
             tally.succeeded_at, tally.first_audio_ms = time.monotonic(), figures.first_audio_ms
             tally.real_time_factor = figures.total_ms / 1000 * figures.rate_hz / figures.samples
-
-    async def _pull(self, chain: Chain, chunks: Iterator[Made], asked: list[Engine]) -> Pulled:
-        pulled = asyncio.get_running_loop().run_in_executor(self._threads, pull_some, chunks)
-        try:
-            done, _ = await asyncio.wait({pulled}, timeout=self._options.stall_s)
-        finally:
-            if not pulled.done():
-                pulled.cancel()  # the thread ends by itself, and nobody asks what it made
-        if done:
-            return pulled.result()
-        reason = f"no chunk within {self._options.stall_s:.1f} s"
-        for engine in asked[-1:]:
-            chain.blame(engine, reason, hangs=True)
-        raise EngineFailed("tts", reason)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from services.tts.production import AHEAD, Production, Stalled
+from shared.errors import EngineFailed
+
+WAIT_S = 5.0
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+async def test_chunks_come_in_order_and_to_the_last(threads: ThreadPoolExecutor) -> None:
+    made = Production(iter(range(500)), stall_s=WAIT_S).run(threads)
+    assert [number async for number in made] == list(range(500))
+
+
+async def test_a_chunk_does_not_wait_for_the_next_one(threads: ThreadPoolExecutor) -> None:
+    may_go_on = threading.Event()
+
+    def slow() -> Iterator[int]:
+        yield 1
+        may_go_on.wait(WAIT_S)
+        yield 2
+
+    made = Production(slow(), stall_s=WAIT_S).run(threads)
+    assert await anext(made) == 1
+    assert not may_go_on.is_set()
+    may_go_on.set()
+    assert [number async for number in made] == [2]
+
+
+async def test_what_was_made_before_a_failure_comes_before_it(threads: ThreadPoolExecutor) -> None:
+    def breaking() -> Iterator[int]:
+        yield 1
+        raise EngineFailed("fake", "broke")
+
+    got: list[int] = []
+    with pytest.raises(EngineFailed, match="broke"):
+        async for number in Production(breaking(), stall_s=WAIT_S).run(threads):
+            got.append(number)  # noqa: PERF401 - what came before the error counts
+    assert got == [1]
+
+
+async def test_a_thread_that_hangs_is_told_of(threads: ThreadPoolExecutor) -> None:
+    may_end = threading.Event()
+
+    def hanging() -> Iterator[int]:
+        may_end.wait(WAIT_S)
+        yield 1
+
+    with pytest.raises(Stalled, match="no chunk within 0.1 s"):
+        await anext(Production(hanging(), stall_s=0.05).run(threads))
+    may_end.set()
+
+
+async def test_a_thread_runs_ahead_only_so_far_and_stops_when_nobody_wants_more(
+    threads: ThreadPoolExecutor,
+) -> None:
+    made: list[int] = []
+    is_far = threading.Event()
+
+    def endless() -> Iterator[int]:
+        for number in range(100_000):
+            made.append(number)
+            if number == AHEAD:
+                is_far.set()
+            yield number
+
+    async with contextlib.aclosing(Production(endless(), stall_s=WAIT_S).run(threads)) as running:
+        assert await anext(running) == 0
+        assert await asyncio.to_thread(is_far.wait, WAIT_S)
+        assert len(made) <= AHEAD + 2
+    await asyncio.to_thread(threads.shutdown)
+    assert len(made) <= AHEAD + 3
