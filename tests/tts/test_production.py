@@ -45,11 +45,10 @@ async def test_what_was_made_before_a_failure_comes_before_it(threads: ThreadPoo
         yield 1
         raise EngineFailed("fake", "broke")
 
-    got: list[int] = []
+    made = Production(breaking(), stall_s=WAIT_S).run(threads)
+    assert await anext(made) == 1
     with pytest.raises(EngineFailed, match="broke"):
-        async for number in Production(breaking(), stall_s=WAIT_S).run(threads):
-            got.append(number)  # noqa: PERF401 - what came before the error counts
-    assert got == [1]
+        await anext(made)
 
 
 async def test_a_thread_that_hangs_is_told_of(threads: ThreadPoolExecutor) -> None:
@@ -59,7 +58,7 @@ async def test_a_thread_that_hangs_is_told_of(threads: ThreadPoolExecutor) -> No
         may_end.wait(WAIT_S)
         yield 1
 
-    with pytest.raises(Stalled, match="no chunk within 0.1 s"):
+    with pytest.raises(Stalled, match="no chunk within"):
         await anext(Production(hanging(), stall_s=0.05).run(threads))
     may_end.set()
 
