@@ -7,8 +7,9 @@ bounded number of chunks and then waits, so a long segment does not pile up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
@@ -29,24 +30,28 @@ class Production(Generic[T]):
         self._is_over = False
         self._ready: asyncio.Queue[T | None] = asyncio.Queue()
 
-    async def run(self, threads: Executor) -> AsyncGenerator[T, None]:
-        """Yields each chunk as soon as it is made.
+    @contextlib.contextmanager
+    def running(self, threads: Executor) -> Iterator[AsyncIterator[T]]:
+        """Begins at once; gives what yields each chunk when it is made. Whoever leaves stops the thread.
 
-        Raises:
+        The iterator raises:
             Stalled: the next chunk did not come in time.
-            Exception: whatever the iterator raises, behind the chunks that it made before.
+            Exception: whatever making them raised, behind the chunks that were made before.
         """
         loop = asyncio.get_running_loop()
         making = loop.run_in_executor(threads, self._make, loop)
         making.add_done_callback(self._end)
         try:
-            while (chunk := await self._next()) is not None:
-                self._room.release()
-                yield chunk
-            making.result()
+            yield self._yield(making)
         finally:
             self._is_over = True
             self._room.release()
+
+    async def _yield(self, making: asyncio.Future[None]) -> AsyncIterator[T]:
+        while (chunk := await self._next()) is not None:
+            self._room.release()
+            yield chunk
+        making.result()
 
     async def _next(self) -> T | None:
         if not self._ready.empty():

@@ -9,7 +9,6 @@ one that hangs in a library costs a thread, not a slot.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -148,7 +147,6 @@ class TtsWorker:
             return
         self._tally.busy += 1
         try:
-            await report.working(0)
             async with asyncio.TaskGroup() as tasks:
                 speaking = tasks.create_task(self._speak(chain, item, report, job.waited_s, remaining_s))
                 beating = tasks.create_task(report.beat())
@@ -177,9 +175,9 @@ class TtsWorker:
         asked: list[Engine] = []
         chunks = make(chain, item, chunk_ms=self._options.chunk_ms, asked=asked)
         figures = Figures(queue_ms=1000 * waited_s, rate_hz=item.audio.rate_hz)
-        async with contextlib.aclosing(
-            Production(chunks, stall_s=self._options.stall_s).run(self._threads)
-        ) as made:
+        production = Production(chunks, stall_s=self._options.stall_s)
+        with production.running(self._threads) as made:
+            await report.working(0)
             try:
                 async for chunk in made:
                     if figures.chunks == 0:

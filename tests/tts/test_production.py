@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +20,8 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 async def test_chunks_come_in_order_and_to_the_last(threads: ThreadPoolExecutor) -> None:
-    made = Production(iter(range(500)), stall_s=WAIT_S).run(threads)
-    assert [number async for number in made] == list(range(500))
+    with Production(iter(range(500)), stall_s=WAIT_S).running(threads) as made:
+        assert [number async for number in made] == list(range(500))
 
 
 async def test_a_chunk_does_not_wait_for_the_next_one(threads: ThreadPoolExecutor) -> None:
@@ -33,11 +32,11 @@ async def test_a_chunk_does_not_wait_for_the_next_one(threads: ThreadPoolExecuto
         may_go_on.wait(WAIT_S)
         yield 2
 
-    made = Production(slow(), stall_s=WAIT_S).run(threads)
-    assert await anext(made) == 1
-    assert not may_go_on.is_set()
-    may_go_on.set()
-    assert [number async for number in made] == [2]
+    with Production(slow(), stall_s=WAIT_S).running(threads) as made:
+        assert await anext(made) == 1
+        assert not may_go_on.is_set()
+        may_go_on.set()
+        assert [number async for number in made] == [2]
 
 
 async def test_what_was_made_before_a_failure_comes_before_it(threads: ThreadPoolExecutor) -> None:
@@ -45,10 +44,10 @@ async def test_what_was_made_before_a_failure_comes_before_it(threads: ThreadPoo
         yield 1
         raise EngineFailed("fake", "broke")
 
-    made = Production(breaking(), stall_s=WAIT_S).run(threads)
-    assert await anext(made) == 1
-    with pytest.raises(EngineFailed, match="broke"):
-        await anext(made)
+    with Production(breaking(), stall_s=WAIT_S).running(threads) as made:
+        assert await anext(made) == 1
+        with pytest.raises(EngineFailed, match="broke"):
+            await anext(made)
 
 
 async def test_a_thread_that_hangs_is_told_of(threads: ThreadPoolExecutor) -> None:
@@ -58,9 +57,10 @@ async def test_a_thread_that_hangs_is_told_of(threads: ThreadPoolExecutor) -> No
         may_end.wait(WAIT_S)
         yield 1
 
-    with pytest.raises(Stalled, match="no chunk within"):
-        await anext(Production(hanging(), stall_s=0.05).run(threads))
-    may_end.set()
+    with Production(hanging(), stall_s=0.05).running(threads) as made:
+        with pytest.raises(Stalled, match="no chunk within"):
+            await anext(made)
+        may_end.set()
 
 
 async def test_a_thread_runs_ahead_only_so_far_and_stops_when_nobody_wants_more(
@@ -72,13 +72,11 @@ async def test_a_thread_runs_ahead_only_so_far_and_stops_when_nobody_wants_more(
     def endless() -> Iterator[int]:
         for number in range(100_000):
             made.append(number)
-            if number == AHEAD:
+            if number == AHEAD - 1:
                 is_far.set()
             yield number
 
-    async with contextlib.aclosing(Production(endless(), stall_s=WAIT_S).run(threads)) as running:
-        assert await anext(running) == 0
+    with Production(endless(), stall_s=WAIT_S).running(threads):  # nobody even asks for the first
         assert await asyncio.to_thread(is_far.wait, WAIT_S)
-        assert len(made) <= AHEAD + 2
     await asyncio.to_thread(threads.shutdown)
-    assert len(made) <= AHEAD + 3
+    assert len(made) <= AHEAD + 2
