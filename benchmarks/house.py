@@ -41,10 +41,17 @@ class House:
         return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
 
     def memory_mib(self, name: str) -> tuple[float, float]:
-        """Returns a process's resident and its proportional memory, MiB."""
-        text = Path(f"/proc/{self.pids[name]}/smaps_rollup").read_text()
-        kib = {line.split(":")[0]: int(line.split()[1]) for line in text.splitlines()[1:] if ":" in line}
-        return kib["Rss"] / 1024, kib["Pss"] / 1024
+        """Returns the resident and the proportional memory of a process and its children, MiB."""
+        pid = self.pids[name]
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        sizes = [_memory_mib(each) for each in (pid, *map(int, children))]
+        return sum(rss for rss, _ in sizes), sum(pss for _, pss in sizes)
+
+
+def _memory_mib(pid: int) -> tuple[float, float]:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    kib = {line.split(":")[0]: int(line.split()[1]) for line in text.splitlines()[1:] if ":" in line}
+    return kib["Rss"] / 1024, kib["Pss"] / 1024
 
 
 @contextlib.asynccontextmanager

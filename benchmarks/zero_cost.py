@@ -4,8 +4,8 @@
 
 Each is the service's own worker in its own process, configured by the same ``EVA_…`` variables; only the
 engine behind its Protocol is replaced: ears that hear "hello" in any loud frame, a mind that answers one
-short sentence, a voice that has one chunk of a tone ready. With ``EVA_BENCH_PACED_S`` the voice hands its tone out in
-real time, 20 ms a piece, for so many seconds.
+short sentence, a voice that has one chunk of a tone ready. With ``EVA_BENCH_PACED_S`` the voice hands its
+tone out in real time, 20 ms a piece, for so many seconds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +166,11 @@ async def connected(settings: CommonSettings) -> Bus:
     return await connect(settings.nats_url, name="zero", user=settings.nats_user, password=password)
 
 
+MAKERS: dict[str, Callable[[CommonSettings], service.Worker]] = {
+    "llm": make_mind,
+    "stt": make_ears,
+    "tts": make_voice,
+}
+
 if __name__ == "__main__":
-    service.run(
-        CommonSettings.read, {"llm": make_mind, "tts": make_voice, "stt": make_ears}[sys.argv[1]], connected
-    )
+    service.run(CommonSettings.read, MAKERS[sys.argv[1]], connected)
