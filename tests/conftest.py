@@ -9,9 +9,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
+from hypothesis import settings
 
 from eva.broker import Broker
 from shared.bus.nats import NatsBus, connect
+
+# In CI the same examples each time: what it says of a commit must not depend on luck. At a desk new ones.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("desk", deadline=None)
+settings.register_profile("thorough", max_examples=3000, deadline=None)
+settings.load_profile(os.environ.get("EVA_HYPOTHESIS") or ("ci" if os.environ.get("CI") else "desk"))
 
 
 class NatsServer:

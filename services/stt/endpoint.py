@@ -110,14 +110,15 @@ class Endpointer:
         self.position += FRAME
         if self._start is None:
             return self._await_onset(probability)
+        is_too_long = self.position - self._start >= _samples(self.policy.max_utterance_ms)
         if probability >= self.policy.release:
             self._end = self.position
-            if self.position - self._start >= _samples(self.policy.max_utterance_ms):
+            if is_too_long:
                 return self._ended(waited=0)
             was_paused, self._is_paused = self._is_paused, False
             return Resumed() if was_paused else None
         silence = self.position - self._end
-        if silence >= _samples(self.policy.end_silence_ms):
+        if is_too_long or silence >= _samples(self.policy.end_silence_ms):
             return self._ended(waited=silence)
         if silence >= _samples(self.policy.pause_ms) and not self._is_paused:
             self._is_paused = True

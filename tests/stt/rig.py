@@ -18,6 +18,7 @@ from services.stt.worker import Parts, SttWorker, WorkerOptions
 from shared import subjects
 from shared.bus import Bus
 from shared.bus.memory import MemoryBroker
+from shared.errors import NoResponders
 from shared.messages import (
     AnyMessage,
     CloseEars,
@@ -112,10 +113,18 @@ class Person:
         return await self.bus.request(subjects.STT_OPEN, message, timeout_s=1.0)
 
     async def claim(self, **options: object) -> EarsClaimed:
-        """Requests ears and gets them."""
+        """Requests ears and gets them, again and again as a gateway does: a worker tells that it is ready in
+        the moment in which it begins to listen for claims."""
         if not self.lease:
             await self.listen()
-        claimed = await self.ask(**options)
+        claimed: AnyMessage | None = None
+        async with asyncio.timeout(WAIT_S):
+            while claimed is None:
+                try:
+                    claimed = await self.ask(**options)
+                except NoResponders:
+                    self.lease -= 1
+                    await asyncio.sleep(0.02)
         assert isinstance(claimed, EarsClaimed)
         self.worker = claimed.worker
         return claimed

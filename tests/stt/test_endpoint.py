@@ -118,6 +118,13 @@ def test_a_probability_that_is_none_counts_as_silence(garbage: float) -> None:
     assert feed(Endpointer(), (garbage, 30)) == []
 
 
+def test_an_utterance_that_reaches_its_bound_in_a_pause_ends_there() -> None:
+    endpointer = Endpointer(policy=EndpointPolicy(end_silence_ms=1000, max_utterance_ms=500))
+    events = [endpointer.feed(probability) for probability in [1.0] * 8 + [0.0] * 8]
+    (ended,) = [event for event in events if isinstance(event, Ended)]
+    assert (ended.end, ended.waited) == (8 * FRAME, 8 * FRAME)
+
+
 @given(
     st.lists(st.floats(0, 1), max_size=400),
     st.integers(100, 1500),
