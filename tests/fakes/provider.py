@@ -146,10 +146,14 @@ class FakeProvider:
         writer.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         )
-        async with asyncio.TaskGroup() as tasks:
-            watch = tasks.create_task(_watch(reader, request))
-            is_whole = await _stream(writer, reply, request)
-            watch.cancel()
+        is_whole = False
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(_watch(reader, request))
+                is_whole = await _stream(writer, reply, request)
+                watch.cancel()
+        except* ConnectionError:  # whoever goes with bytes unread resets the connection
+            request.is_gone.set()
         return is_whole and not request.is_gone.is_set()
 
 
