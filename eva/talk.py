@@ -95,6 +95,9 @@ class Captions:
                     result("EVA: ", end="")
                 self._shown = show_token(dialogue.turn(turn_id).text, self._shown)
             case TurnDone() | Interrupted():
+                if isinstance(event, TurnDone) and not self._shown:
+                    result(f"EVA: {event.text}", end="")
+                    self._shown = event.text
                 self._end_line()
                 progress("  " + strip(event.timeline))
                 if isinstance(event, TurnDone):
@@ -128,7 +131,7 @@ async def _talk_from_file(options: TalkOptions, wav: Path, captions: Captions) -
     _keep(options, talked, since_s=ended_s)
     turns = talked.dialogue.turns
     problems = [problem for turn in turns if (problem := verdict(turn, wants_audio=True))]
-    if not turns:
+    if not any(turn.heard for turn in turns):
         problems = [talked.dialogue.last_error or "no words were understood"]
     for problem in problems:
         complain(problem)

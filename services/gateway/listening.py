@@ -156,4 +156,5 @@ class Listening:
         is_foreign = failed.code == "unsupported_language"
         text = phrases.unsupported_language(language) if is_foreign else phrases.misheard(language)
         self._sink.emit(ErrorEvent(code=failed.code, message=failed.message))
+        self._feed(HeardNothing())  # each speech_started is followed by one final
         self._feed(Say(text=text, language=language, voice=self._settings.voice))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from eva.talk import TalkOptions, talk
+from eva.wav import write_wav
 from services.gateway.chat_protocol import (
     AudioIn,
     ErrorEvent,
@@ -66,5 +70,18 @@ async def test_french_on_the_english_ears_is_a_typed_error_that_is_also_spoken(h
         done = await person.done(started.turn_id)
         assert "eva models pull" in done.text
         assert is_audible(person.pcm(done.turn_id))
-        assert person.of(FinalEvent) == []
+        assert person.of(FinalEvent) == [FinalEvent(text="", language="", turn_id=None)]
         assert len(person.of(TurnDone)) == 1
+
+
+async def test_the_command_says_what_was_not_understood_and_comes_to_an_end(
+    home: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wav, out = tmp_path / "in.wav", tmp_path / "out.wav"
+    write_wav(wav, 16000, speech("bonjour je voudrais savoir quelle heure il est", voice="fr").tobytes())
+    async with asyncio.timeout(25):
+        assert await talk(TalkOptions(url=home.url, wav=wav, out=out, language="fr")) == 1
+    shown = capsys.readouterr()
+    assert shown.out.startswith("EVA: Je ne comprends que l'anglais")
+    assert "eva models pull" in shown.err
+    assert out.stat().st_size > 20_000

@@ -396,6 +396,7 @@ async def test_what_was_not_understood_is_said_aloud(place: Place, code: str, wo
         await ears.say(EarsFailed(lease=1, utterance=1, code=code, message="eva models pull"))
         await client.sees(TurnDone)
     assert client.of(ErrorEvent)[0].code == code
+    assert [final.text for final in client.of(FinalEvent)] == [""], "an utterance has one final"
     assert words in place.workers.synthesized[0].text
 
 
