@@ -29,7 +29,7 @@ config_app = typer.Typer(help="What EVA was told, and what it can be told.", no_
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
 
-Url = Annotated[str | None, typer.Option("--url", help="Where EVA is [default: this machine, its port].")]
+Url = Annotated[str | None, typer.Option("--url", help="Where EVA is; without it, this machine.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 DataDir = Annotated[Path | None, typer.Option(help="Models, logs and the broker's store.")]
 

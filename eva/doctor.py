@@ -126,5 +126,5 @@ async def _eva(url: str) -> Check:
         )
     engines = ", ".join(f"{name}: {engine_of(stage) or stage.state}" for name, stage in health.stages.items())
     detail = f"{health.status} at {url} ({engines})"
-    hint = " ".join(health.reasons)
+    hint = " · ".join(health.reasons)
     return Check("eva", health.status != "unhealthy", detail, hint)
