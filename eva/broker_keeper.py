@@ -28,6 +28,7 @@ class BrokerKeeper:
             "EVA_NATS_URL": url,
             "EVA_NATS_USER": self._broker.user,
             "EVA_NATS_PASSWORD": self._broker.password,
+            "EVA_NATS_MONITOR_URL": self._broker.monitor_url,
         }
 
     async def run(self) -> NoReturn:

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import msgspec
 import websockets.asyncio.client as ws
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 
+from eva.credentials import authorization, refusal
 from services.gateway.chat_protocol import (
     AudioEvent,
     ClientMessage,
     ErrorEvent,
+    Filler,
     FinalEvent,
     Flush,
     Interrupted,
     PartialEvent,
+    Pause,
     Pong,
     Ready,
+    Resume,
     SegmentEvent,
     ServerEvent,
     SpeechStartedEvent,
+    SpeechStoppedEvent,
     Start,
     Token,
+    ToolCallEvent,
     TurnDone,
     TurnStarted,
+    VisemesEvent,
+    WordsEvent,
 )
 from shared.errors import EvaError
 
 AnyServerEvent = (
-    Ready | SpeechStartedEvent | PartialEvent | FinalEvent | TurnStarted | Token | SegmentEvent | AudioEvent
-    | Flush | TurnDone | Interrupted | ErrorEvent | Pong
+    Ready | SpeechStartedEvent | SpeechStoppedEvent | PartialEvent | FinalEvent | TurnStarted | Token
+    | SegmentEvent | AudioEvent | WordsEvent | VisemesEvent | Filler | ToolCallEvent | Flush | Pause | Resume
+    | TurnDone | Interrupted | ErrorEvent | Pong
 )  # fmt: skip
+
+EARS_WITHIN_S = 10.0
+"""So long ears are waited for that EVA asks for again: theirs may just be starting anew."""
 
 _decoder = msgspec.json.Decoder(AnyServerEvent)
 _encoder = msgspec.json.Encoder()
@@ -53,6 +66,19 @@ class SocketLost(EvaError):
     """EVA closed the conversation, or said something that this client does not understand."""
 
     code = "socket_lost"
+
+
+class Refused(SocketLost):
+    """EVA answers the handshake with a denial: says why, and what helps."""
+
+    code = "refused"
+
+    def __init__(self, refused: InvalidStatus) -> None:
+        response = refused.response
+        super().__init__(refusal(response.status_code, bytes(response.body or b"")))
+        wait_s = response.headers.get("retry-after", "")
+        self.hint = f"Try again in {wait_s} s." if wait_s else ""
+        """What the person at the command can do."""
 
 
 class ChatSocket:
@@ -109,30 +135,55 @@ def socket_url(url: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def conversation(url: str, start: Start) -> AsyncIterator[ChatSocket]:
+async def conversation(
+    url: str, start: Start, *, ears_within_s: float = EARS_WITHIN_S
+) -> AsyncIterator[ChatSocket]:
     """Opens a conversation and closes it behind the caller.
 
     Raises:
         NotRunning: nobody listens there.
-        SocketLost: EVA is there, but does not open the conversation; says why.
+        Refused: EVA lets nobody in, or not with this key; says why, and when to try again.
+        SocketLost: EVA is there, but does not open the conversation, or nobody can listen within
+            ``ears_within_s``; says why.
     """
     try:
         socket = await ws.connect(
-            socket_url(url), compression=None, max_size=2**22, open_timeout=5, proxy=None
+            socket_url(url),
+            compression=None,
+            max_size=2**22,
+            open_timeout=10,
+            proxy=None,
+            additional_headers=authorization(),
         )
     except (OSError, TimeoutError) as error:
         raise NotRunning(url) from error
+    except InvalidStatus as refused:
+        raise Refused(refused) from refused
     except (InvalidHandshake, InvalidMessage) as error:
         raise SocketLost(f"what answers at {url} opens no conversation: {error}") from error
     async with socket:
         try:
             await socket.send(_encoder.encode(start).decode())
+            ready = await _ready(socket, ears_within_s)
+        except ConnectionClosed as error:
+            raise SocketLost(_closed(error)) from error
+        yield ChatSocket(socket, ready)
+
+
+async def _ready(socket: ws.ClientConnection, ears_within_s: float) -> Ready:
+    """Returns what EVA says once the conversation stands. Ears that are slow are waited for: she asks on."""
+    reason = ""
+    try:
+        async with asyncio.timeout(None) as patience:
             while True:
                 event, _ = await _receive(socket)
                 if isinstance(event, Ready):
-                    break
+                    return event
                 if isinstance(event, ErrorEvent):
-                    raise SocketLost(event.message)
-        except ConnectionClosed as error:
-            raise SocketLost(_closed(error)) from error
-        yield ChatSocket(socket, event)
+                    reason = event.message
+                    if event.code != "no_ears":
+                        raise SocketLost(reason)
+                    if patience.when() is None:
+                        patience.reschedule(asyncio.get_running_loop().time() + ears_within_s)
+    except TimeoutError:
+        raise SocketLost(reason) from None

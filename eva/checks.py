@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from eva.config import settings_of, unknown_variables
+from eva.runtimes import Distribution, judge
 from eva.sound import device_name
 from shared.errors import ConfigError
 from shared.models import Kind, ModelBroken, installed, verify
@@ -55,11 +56,12 @@ def local_checks(data_dir: Path) -> Iterator[Check]:
     """Yields the checks that need no EVA and no broker."""
     yield python()
     yield from packages()
-    yield onnxruntime_wheel()
-    yield directory(data_dir)
     settings, devices = read_settings()
+    yield onnxruntime_wheel(devices)
+    yield directory(data_dir)
     yield settings
     yield from models(data_dir / "models")
+    yield turn_model(data_dir / "models")
     yield offline_ears()
     yield offline_voice()
     yield gpu(devices)
@@ -83,19 +85,22 @@ def packages() -> Iterator[Check]:
     yield Check("packages", not absent, detail, SETUP if absent else "")
 
 
-def onnxruntime_wheel() -> Check:
-    """Two wheels own the folder ``onnxruntime``; with both installed CUDA is silently gone."""
-    names = sorted(
-        {
-            name.lower()
-            for found in importlib.metadata.distributions()
-            if (name := found.metadata["Name"] or "").lower().replace("_", "-")
-            in {"onnxruntime", "onnxruntime-gpu"}
-        }
-    )
-    detail = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names) or "none"
-    hint = "" if len(names) == 1 else "Remove .venv, then: make setup (with a GPU: make setup GPU=1)"
-    return Check("onnxruntime", len(names) == 1, detail, hint)
+def onnxruntime_wheel(devices: Devices) -> Check:
+    """Which ONNX Runtime is here, and that it is one: see ``eva.runtimes``."""
+    found = [
+        Distribution(one.metadata["Name"] or "", one.version) for one in importlib.metadata.distributions()
+    ]
+    runtime = judge(found, _providers(), wants_cuda=devices.wants_cuda)
+    return Check("onnxruntime", not runtime.hint, runtime.detail, runtime.hint)
+
+
+def _providers() -> list[str] | None:
+    try:
+        import onnxruntime  # noqa: PLC0415 - heavy
+
+        return list(onnxruntime.get_available_providers())
+    except (ImportError, AttributeError):  # what is left when one of two wheels was removed
+        return None
 
 
 def directory(data_dir: Path) -> Check:
@@ -142,6 +147,29 @@ def models(models_dir: Path) -> Iterator[Check]:
                 yield Check(name, ok=False, detail=f"{error.file}: {error.reason}", hint=error.hint)
             else:
                 yield Check(name, ok=True, detail=f"{item.name} is whole")
+
+
+def turn_model(models_dir: Path) -> Check:
+    """Which model hears from the voice whether a person is done; without one EVA goes by the melody."""
+    name, folder = "turn model", models_dir / "turn"
+    found = installed(models_dir, "turn")
+    broken = ""
+    for item in found:
+        try:
+            verify(item)
+        except ModelBroken as error:
+            broken = f"{error.file}: {error.reason}"
+        else:
+            return Check(name, ok=True, detail=f"{item.name} is whole")
+    if broken:
+        return Check(
+            name,
+            ok=False,
+            detail=f"{broken}; the melody of the voice serves",
+            hint=f"Put it anew into {folder}",
+        )
+    detail = f"none in {folder}: the melody of the voice serves"
+    return Check(name, ok=True, detail=detail)
 
 
 def offline_ears() -> Check:
@@ -214,3 +242,8 @@ def clock(now_s: float) -> Check:
     is_sane = now_s > _EARLIEST_CLOCK_S
     shown = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now_s))
     return Check("clock", is_sane, shown, "" if is_sane else "Set the clock: timedatectl set-ntp true")
+
+
+if __name__ == "__main__":  # how `make setup` ends: what was installed is looked at, for `cpu` or `gpu`
+    wheel = onnxruntime_wheel(Devices(tts="cuda" if "gpu" in sys.argv else "cpu"))
+    sys.exit(0 if wheel.ok else f"onnxruntime: {wheel.detail}. Mend it with: {wheel.hint}")

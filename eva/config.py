@@ -18,10 +18,10 @@ from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from shared.settings import CommonSettings
+from shared.settings import CommonSettings, secrets_dirs
 
 SERVICES = ("gateway", "stt", "llm", "tts")
-OWN_VARIABLES = frozenset({"EVA_SECRETS_DIR", "EVA_SUPERVISED", "EVA_HUB_URL", "EVA_URL"})
+OWN_VARIABLES = frozenset({"EVA_SECRETS_DIR", "EVA_SUPERVISED", "EVA_HUB_URL", "EVA_URL", "EVA_API_KEY"})
 """Read by the command itself or by the start of a service, not as a setting."""
 _COMPUTED_DEFAULTS = {"EVA_DATA_DIR": "$XDG_DATA_HOME/eva or ~/.local/share/eva"}
 
@@ -113,14 +113,17 @@ def _shown(value: Any) -> str:
 
 def _source(names: list[str], dotenv: Mapping[str, str | None]) -> str:
     environment = {key.upper(): value for key, value in os.environ.items()}
-    secrets = Path(os.environ.get("EVA_SECRETS_DIR", "/run/secrets"))
     if any(environment.get(name) for name in names):
         return "environment"
     if any(dotenv.get(name) for name in names):
         return ".env"
-    if any((secrets / part).is_file() for name in names for part in (name, name.lower())):
+    if any(_has_secret(folder, name) for folder in secrets_dirs() for name in names):
         return "secret file"
     return "default"
+
+
+def _has_secret(folder: Path, name: str) -> bool:
+    return any((folder / spelling).is_file() for spelling in (name, name.lower()))
 
 
 def unknown_variables() -> list[str]:

@@ -8,8 +8,6 @@ has no models, and is the same, better heard, on one that has.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,16 +15,16 @@ from eva.dialogue import Dialogue, Turn, track
 from eva.gateway_client import Gateway
 from eva.line import Line, NoAnswer, line
 from eva.output import columns, complain, progress, result, result_json
+from eva.passing import is_ready, passing
 from eva.say import RATE_HZ, report, verdict
-from eva.stack import Stack, StackOptions, running
-from eva.status import stage_rows, why_not_ready
-from eva.strip import strip
+from eva.stack import Stack
+from eva.status import stage_rows
+from eva.strip import strip, way
 from eva.talk import MIC_RATE_HZ, spoken_start
 from eva.wav import Sound, read_wav, resampled, write_wav
 from services.gateway.chat_protocol import ServerEvent
 
 LINES = ("Hello, how are you today?", "My name is Victoria.", "What is my name?")
-READY_WITHIN_S = 60.0
 PITCH = 1.08
 SPEED = 0.9
 PAUSE_S = 0.4
@@ -34,25 +32,10 @@ PAUSE_S = 0.4
 
 async def demo(out: Path, data_dir: Path, *, is_json: bool, lines: Sequence[str] = LINES) -> int:
     """Runs the demonstration; returns 1 if a turn was mute."""
-    with tempfile.TemporaryDirectory(prefix="eva-demo-") as folder:
-        place = Path(folder)
-        (place / "models").symlink_to(data_dir / "models")
-        progress("Starting EVA…")
-        async with running(StackOptions(data_dir=place, port=0), on_change=lambda: None) as stack:
-            if not await _is_ready(stack):
-                return 1
-            return await _converse(stack, out, lines, is_json=is_json)
-
-
-async def _is_ready(stack: Stack) -> bool:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stack.is_ready.wait(), READY_WITHIN_S)
-    if stack.is_ready.is_set():
-        return True
-    complain(f"EVA is not ready after {READY_WITHIN_S:.0f} s:")
-    for reason in why_not_ready(stack.processes(), stack.health):
-        progress(f"  {reason}")
-    return False
+    async with passing(data_dir) as stack:
+        if not await is_ready(stack):
+            return 1
+        return await _converse(stack, out, lines, is_json=is_json)
 
 
 async def _converse(stack: Stack, out: Path, lines: Sequence[str], *, is_json: bool) -> int:
@@ -112,3 +95,5 @@ def _print(said: str, turn: Turn) -> None:
     result(f"        (heard: {turn.heard})")
     result(f"EVA:    {turn.text}")
     result(f"        {strip(turn.timeline)}")
+    if line := way(turn.route):
+        result(f"        {line}")

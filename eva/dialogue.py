@@ -1,7 +1,8 @@
 """What was said in a conversation with EVA, put together from the events of the socket. Pure.
 
 Time is passed in, in seconds of one clock. EVA's sound is laid where a player would have played it: at its
-arrival, or behind what is still playing.
+arrival, or behind what is still playing; what was held back while a possible interruption was judged leaves
+a gap and goes on behind it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,18 @@ from services.gateway.chat_protocol import (
     FinalEvent,
     Flush,
     Interrupted,
+    Pause,
+    Resume,
     ServerEvent,
     SpeechStartedEvent,
+    SpokenWord,
     Timeline,
     Token,
     TurnDone,
     TurnStarted,
+    WordsEvent,
 )
+from shared.messages import RouteReport
 
 Outcome = Literal["open", "done", "interrupted", "failed"]
 
@@ -41,15 +47,79 @@ class Turn:
     pieces: list[tuple[float, bytes]] = field(default_factory=list)
     """When each piece of sound began to play, and the piece."""
     plays_until_s: float = 0.0
+    is_held: bool = False
+    """Whether playback stands still."""
+    held: list[bytes] = field(default_factory=list)
+    """What is to be played when it goes on."""
+    kept: str | None = None
+    """What was heard of an interrupted answer, as EVA remembers it."""
     outcome: Outcome = "open"
     error: str = ""
     timeline: Timeline = field(default_factory=Timeline)
     engines: dict[str, EngineReport] = field(default_factory=dict)
+    route: RouteReport | None = None
+    filler_bytes: int = 0
+    """Of ``pcm``: sound that bridged a silence and is none of the answer's."""
+    words: dict[tuple[int, int], SpokenWord] = field(default_factory=dict)
+    """When each word is heard, as far as that was told: by segment and place in it, in order."""
 
     @property
     def is_audible(self) -> bool:
         """Whether sound came that a person would hear."""
         return is_audible(Sound(rate_hz=self.rate_hz, pcm=bytes(self.pcm)))
+
+    @property
+    def duration_ms(self) -> float:
+        """How long all sound that came lasts."""
+        return 1000 * self._lasts_s(self.pcm)
+
+    @property
+    def filler_ms(self) -> float:
+        """How long the fillers in it last."""
+        return 1000 * self.filler_bytes / 2 / self.rate_hz
+
+    def played_ms(self, at_s: float) -> float:
+        """Returns how much of the sound had been heard then."""
+        return 1000 * sum(max(0.0, min(at_s - since, self._lasts_s(pcm))) for since, pcm in self.pieces)
+
+    def hear(self, pcm: bytes, at_s: float) -> None:
+        """Takes sound that came."""
+        self.pcm += pcm
+        if self.is_held:
+            self.held.append(pcm)
+        else:
+            self._lay(pcm, at_s)
+
+    def hold(self, at_s: float) -> None:
+        """Playback stops where it is; what was not heard waits."""
+        played: list[tuple[float, bytes]] = []
+        waiting: list[bytes] = []
+        for since, pcm in self.pieces:
+            border = 2 * max(0, round((at_s - since) * self.rate_hz))
+            played += [(since, pcm[:border])] if border else []
+            waiting += [pcm[border:]] if pcm[border:] else []
+        self.pieces, self.held = played, waiting + self.held
+        self.plays_until_s = min(self.plays_until_s, at_s)
+        self.is_held = True
+
+    def go_on(self, at_s: float) -> None:
+        """Playback goes on exactly where it was held."""
+        waiting, self.held, self.is_held = self.held, [], False
+        for pcm in waiting:
+            self._lay(pcm, at_s)
+
+    def fall_silent(self, at_s: float) -> None:
+        """What was not heard never will be."""
+        self.hold(at_s)
+        self.held, self.is_held = [], False
+
+    def _lay(self, pcm: bytes, at_s: float) -> None:
+        since_s = max(at_s, self.plays_until_s)
+        self.pieces.append((since_s, pcm))
+        self.plays_until_s = since_s + self._lasts_s(pcm)
+
+    def _lasts_s(self, pcm: bytes | bytearray) -> float:
+        return len(pcm) / 2 / self.rate_hz
 
 
 class Dialogue:
@@ -89,51 +159,51 @@ class Dialogue:
             case FinalEvent(text=text, turn_id=turn_id):
                 self.is_person_speaking = False
                 self.finals += 1
-                self._heard = text
                 if turn_id is not None:
+                    self._heard = text
                     self.turn(turn_id)
             case TurnStarted(turn_id=turn_id):
                 self.turn(turn_id)
             case Token(turn_id=turn_id, text=text, at=at):
                 turn = self.turn(turn_id)
                 turn.text = turn.text[:at] + text
-            case AudioEvent():
-                _hear(self.turn(event.turn_id), event, payload, at_s)
-            case Flush(turn_id=turn_id):
-                _fall_silent(self.turn(turn_id), at_s)
+            case (
+                AudioEvent(turn_id=turn_id)
+                | Pause(turn_id=turn_id)
+                | Resume(turn_id=turn_id)
+                | Flush(turn_id=turn_id)
+            ):
+                _sound(self.turn(turn_id), event, payload, at_s)
+            case WordsEvent(turn_id=turn_id, segment=segment, words=words):
+                self.turn(turn_id).words.update({(segment, word.begin): word for word in words})
             case TurnDone():
                 turn = self.turn(event.turn_id)
                 turn.outcome, turn.text = "done", event.text
-                turn.timeline, turn.engines = event.timeline, event.engines
+                turn.timeline, turn.engines, turn.route = event.timeline, event.engines, event.route
             case Interrupted():
                 turn = self.turn(event.turn_id)
-                turn.outcome, turn.timeline = "interrupted", event.timeline
+                turn.outcome, turn.timeline, turn.kept = "interrupted", event.timeline, event.heard
             case ErrorEvent(turn_id=None):
                 self.last_error = event.message
-            case ErrorEvent():
-                turn = self.turn(str(event.turn_id))
+            case ErrorEvent(turn_id=str(turn_id)):
+                turn = self.turn(turn_id)
                 turn.outcome, turn.error = "failed", event.message
             case _:
                 pass
 
 
-def _hear(turn: Turn, event: AudioEvent, payload: bytes, at_s: float) -> None:
-    turn.rate_hz = event.rate_hz
-    turn.pcm += payload
-    starts_s = max(at_s, turn.plays_until_s)
-    turn.pieces.append((starts_s, payload))
-    turn.plays_until_s = starts_s + event.duration_ms / 1000
-
-
-def _fall_silent(turn: Turn, at_s: float) -> None:
-    """Cuts off what was not yet played."""
-    kept = []
-    for starts_s, pcm in turn.pieces:
-        samples = round((at_s - starts_s) * turn.rate_hz)
-        if samples > 0:
-            kept.append((starts_s, pcm[: samples * 2]))
-    turn.pieces = kept
-    turn.plays_until_s = min(turn.plays_until_s, at_s)
+def _sound(turn: Turn, event: ServerEvent, payload: bytes, at_s: float) -> None:
+    match event:
+        case AudioEvent(rate_hz=rate_hz, segment=segment):
+            turn.rate_hz = rate_hz
+            turn.filler_bytes += len(payload) if segment < 0 else 0
+            turn.hear(payload, at_s)
+        case Pause():
+            turn.hold(at_s)
+        case Resume():
+            turn.go_on(at_s)
+        case _:
+            turn.fall_silent(at_s)
 
 
 def track(turns: list[Turn], *, rate_hz: int, starts_s: float) -> bytes:

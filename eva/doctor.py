@@ -14,12 +14,13 @@ from eva.broker import Broker
 from eva.chat_client import NotRunning
 from eva.checks import SETUP, Check, local_checks
 from eva.gateway_client import Gateway, GatewayRefused
+from eva.mind_checks import mind_checks
 from eva.options import gateway_settings
 from eva.output import result, result_json
 from eva.place import CannotStart, free_port
 from eva.remote_broker import probe, without_password
 from eva.status import engine_of
-from shared.errors import ConfigError, EvaError
+from shared.errors import EvaError
 
 DEFAULT_NATS = "nats://127.0.0.1:4222"
 
@@ -49,44 +50,10 @@ def _take(check: Check, checks: list[Check], *, is_json: bool) -> None:
 
 
 async def _running_checks(url: str) -> AsyncIterator[Check]:
-    yield await _mind()
+    async for check in mind_checks():
+        yield check
     yield await _broker()
     yield await _eva(url)
-
-
-async def _mind() -> Check:
-    """Which language model will answer."""
-    from services.llm.discover import discover  # noqa: PLC0415 - another service's parts, for this check alone
-    from services.llm.settings import LlmSettings  # noqa: PLC0415
-
-    try:
-        settings = LlmSettings.read()
-    except ConfigError as error:
-        return Check("mind", ok=False, detail=str(error), hint="eva config show")
-    if settings.groq_api_key.get_secret_value():
-        return Check("mind", ok=True, detail="a Groq key is set")
-    if url := settings.llm_base_url:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        is_there = await _listens(parts.hostname or "", port)
-        hint = "" if is_there else "Start that server, or unset EVA_LLM_BASE_URL"
-        return Check("mind", is_there, f"{url} {'answers' if is_there else 'does not answer'}", hint)
-    if found := await discover(settings.discover_ports):
-        return Check("mind", ok=True, detail=f"a server with a model was found at {found}")
-    hint = "echo GROQ_API_KEY=… >> .env, or start Ollama"
-    return Check(
-        "mind", ok=True, detail="no language model: the scripted companion answers, degraded", hint=hint
-    )
-
-
-async def _listens(host: str, port: int) -> bool:
-    try:
-        async with asyncio.timeout(0.5):
-            _, writer = await asyncio.open_connection(host, port)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
 
 
 async def _broker() -> Check:

@@ -31,7 +31,7 @@ from shared.models import (
 )
 
 _SPARE_BYTES = 64 << 20  # Left free on the disk beside what a pull brings.
-_KINDS: tuple[Kind, ...] = ("stt", "tts")
+_KINDS: tuple[Kind, ...] = ("stt", "tts", "turn")
 
 State = Literal["installed", "broken", "absent"]
 
@@ -101,6 +101,10 @@ class Listed:
     """``pinned``: every byte is fixed by the manifest; else the content first seen is what it must stay."""
     is_default: bool
     path: Path
+    rate_hz: int = 0
+    """Of a voice; 0: not told."""
+    speakers: tuple[str, ...] = ()
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,9 @@ def _listed(model: Model, item: Installed | None, models_dir: Path) -> Listed:
         "pinned" if model.is_pinned else "first use",
         model.is_default,
         directory(models_dir, model.kind, model.name),
+        model.rate_hz,
+        model.speakers,
+        model.description,
     )
 
 

@@ -9,9 +9,9 @@ from eva.place import url_of
 from services.gateway.settings import GatewaySettings
 
 
-def gateway_settings() -> GatewaySettings:
-    """Returns what the gateway would read here. Raises ``ConfigError``."""
-    return GatewaySettings.read()
+def gateway_settings(**flags: str) -> GatewaySettings:
+    """Returns what the gateway would read here, told by flags first. Raises ``ConfigError``."""
+    return GatewaySettings.read(**flags)
 
 
 def eva_url(flag: str | None) -> str:

@@ -12,8 +12,13 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from random import SystemRandom
 
 from shared.errors import EvaError
+
+QUIET = range(15_000, 32_000)
+"""Ports that no kernel gives to whoever asks for any: what is free now is so when it is listened on."""
+TRIES = 20
 
 
 class CannotStart(EvaError):
@@ -58,11 +63,19 @@ def held(data_dir: Path, url: str) -> Iterator[None]:
 
 
 def free_port(host: str, port: int) -> int:
-    """Returns ``port``, or for 0 one that the kernel chooses, after finding that it can be listened on.
+    """Returns ``port``, or for 0 any that is free, after finding that it can be listened on.
 
     Raises:
         CannotStart: it is in use, or the host is no address of this machine.
     """
+    if port == 0:
+        for quiet in SystemRandom().sample(QUIET, TRIES):
+            with contextlib.suppress(CannotStart):
+                return _listenable(host, quiet)
+    return _listenable(host, port)
+
+
+def _listenable(host: str, port: int) -> int:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

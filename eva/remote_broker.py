@@ -11,7 +11,7 @@ from eva.place import CannotStart
 
 OLDEST = (2, 9, 23)
 """Older servers lose or redeliver work in ways that were fixed since."""
-TIMEOUT_S = 3.0
+TIMEOUT_S = 10.0
 
 
 def without_password(url: str) -> str:
@@ -56,8 +56,10 @@ async def probe(url: str) -> str:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 4222)
-            line = await reader.readline()
-            writer.close()
+            try:
+                line = await reader.readline()
+            finally:
+                writer.close()
     except (OSError, TimeoutError, ValueError) as error:
         raise CannotStart(f"no broker answers at {shown}") from error
     word, _, said = line.decode(errors="replace").partition(" ")

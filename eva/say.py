@@ -16,7 +16,7 @@ from eva.dialogue import Dialogue, Turn
 from eva.line import NoAnswer
 from eva.output import complain, progress, result, result_json
 from eva.sound import Player, open_output
-from eva.strip import served_by, strip
+from eva.strip import served_by, strip, way
 from eva.wav import write_wav
 from services.gateway.chat_protocol import AudioEvent, AudioOut, Start, Stop, Token, UserText
 
@@ -46,10 +46,12 @@ def report(turn: Turn, session_id: str) -> dict[str, Any]:
         "text": turn.text,
         "outcome": turn.outcome,
         "error": turn.error or None,
+        "kept": turn.kept,
         "has_audio": turn.is_audible,
         "audio_s": round(len(turn.pcm) / 2 / turn.rate_hz, 3),
         "timeline": msgspec.to_builtins(turn.timeline),
         "engines": msgspec.to_builtins(turn.engines),
+        "route": msgspec.to_builtins(turn.route),
     }
 
 
@@ -87,7 +89,7 @@ def _player(stack: contextlib.ExitStack) -> Player | None:
     if output is None:
         progress("There is nothing to play sound with on this machine; --out FILE writes it.")
         return None
-    return stack.enter_context(Player(output))
+    return stack.enter_context(Player(output, RATE_HZ))
 
 
 async def _turn(socket: ChatSocket, options: SayOptions, player: Player | None) -> Turn:
@@ -101,7 +103,7 @@ async def _turn(socket: ChatSocket, options: SayOptions, player: Player | None) 
         if isinstance(event, Token) and not options.is_json:
             shown = show_token(dialogue.turns[-1].text, shown)
         if isinstance(event, AudioEvent) and player is not None:
-            player.play(payload)
+            player.play(event.turn_id, payload)
         if dialogue.last_error and not dialogue.turns:
             raise NoAnswer(dialogue.last_error)
     if shown:
@@ -125,8 +127,8 @@ def _tell(turn: Turn, options: SayOptions, session_id: str) -> int:
     if options.is_json:
         result_json(report(turn, session_id))
     elif not problem:
-        progress(strip(turn.timeline))
-        progress(served_by(turn.engines))
+        for line in filter(None, (strip(turn.timeline), way(turn.route), served_by(turn.engines))):
+            progress(line)
     if options.out is not None and turn.pcm:
         progress(f"Wrote {options.out}.")
     if problem:

@@ -1,7 +1,7 @@
 """A whole EVA on this machine: broker, services, and what the gateway says about them.
 
 ``running`` is the one way to start it, so that it is also the one place where it ends: gateway, workers,
-broker, in this order, within 5 s.
+broker, in this order, within 5 s where turns may take 2 s to end.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from eva.chat_client import NotRunning
 from eva.gateway_client import Gateway, GatewayRefused
 from eva.place import free_port, held, url_of
 from eva.remote_broker import probe
-from eva.status import ProcessState
-from eva.supervisor import Supervisor, programs
+from eva.status import ProcessState, is_whole
+from eva.supervisor import DRAIN_S, Supervisor, programs
 from services.gateway.health import Health
 
 LOOK_EVERY_S = 1.0
@@ -36,8 +36,12 @@ class StackOptions:
     port: int = 8000
     nats_url: str = ""
     """Empty: an embedded broker."""
+    drain_s: float = DRAIN_S
+    """How long turns may take to end when EVA is stopped."""
     workers: dict[str, int] = field(default_factory=lambda: {"stt": 1, "llm": 1, "tts": 1})
     environment: dict[str, str] = field(default_factory=dict)
+    instead: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What runs a stage in place of its service: the words behind ``python -m``."""
 
 
 class Stack:
@@ -79,12 +83,11 @@ class Stack:
 
     async def _look(self, gateway: Gateway) -> None:
         try:
-            is_ready = self.is_ready.is_set() or await gateway.is_ready()
             self.health = await gateway.health()
         except (NotRunning, GatewayRefused):
             self.health = None
             return
-        if is_ready and not self.is_ready.is_set():
+        if not self.is_ready.is_set() and is_whole(self.health):
             self.first_turn_ms = self.health.turn.last_response_ms
             self.is_ready.set()
 
@@ -107,6 +110,7 @@ async def running(options: StackOptions, *, on_change: Callable[[], None]) -> As
         "EVA_HOST": options.host,
         "EVA_PORT": str(port),
         "EVA_DATA_DIR": str(options.data_dir),
+        "EVA_DRAIN_S": str(options.drain_s),
     }
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(held(options.data_dir, url))
@@ -118,8 +122,9 @@ async def running(options: StackOptions, *, on_change: Callable[[], None]) -> As
             keeper = BrokerKeeper(Broker(options.data_dir), on_change=on_change)
             environment |= await keeper.start()
             stack.push_async_callback(keeper.stop)
-        what = programs({"gateway": 1, **options.workers}, environment)
-        supervisor = Supervisor(what, options.data_dir / "logs", on_change=on_change)
+        what = programs({"gateway": 1, **options.workers}, environment, options.instead)
+        logs = options.data_dir / "logs"
+        supervisor = Supervisor(what, logs, on_change=on_change, drain_s=options.drain_s)
         eva = Stack(url, supervisor, keeper, on_change=on_change)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(supervisor.run(), name="supervisor")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eva.output import columns
-from services.gateway.health import Health, StageHealth
+from services.gateway.health import Health, RouteHealth, StageHealth
 
 STAGE_NAMES = {"stt": "ears", "llm": "mind", "tts": "voice"}
 HEADER = ["process", "pid", "state", "engine", "restarts"]
@@ -41,8 +41,15 @@ def process_row(process: ProcessState, health: Health | None) -> list[str]:
 
 def engine_of(stage: StageHealth) -> str:
     """Returns an engine with its model and device, as ``piper en_US-lessac-medium on cpu``."""
-    name = " ".join(part for part in (stage.engine, stage.model) if part)
+    is_named = stage.engine.endswith(f":{stage.model}")  # a route has its model in its name
+    name = " ".join(part for part in (stage.engine, "" if is_named else stage.model) if part)
     return f"{name} on {stage.device}" if name and stage.device else name
+
+
+def is_whole(health: Health) -> bool:
+    """Whether EVA is ready, and each of several gateway processes: who comes in next may meet any of them."""
+    told = [health.status, *(process.status for process in health.processes.values())]
+    return all(status in {"healthy", "degraded"} for status in told)
 
 
 def hint_of(stage: StageHealth) -> str:
@@ -60,6 +67,30 @@ def stage_rows(health: Health) -> list[list[str]]:
             [title, engine or stage.state, stage.device or "-", stage.model or "-", hint_of(stage) or "-"]
         )
     return rows
+
+
+def route_rows(routes: list[RouteHealth]) -> list[list[str]]:
+    """Returns a table: route, state, breaker, quantiles of the first token, rate limits left, why."""
+    rows = [["route", "state", "breaker", "p50 ms", "p90 ms", "requests left", "tokens left", "why"]]
+    for route in routes:
+        told = sum(route.workers.values())
+        worst = route.workers.get(route.breaker, 0)
+        breaker = route.breaker.replace("_", "-") + (f" at {worst} of {told}" if told > worst else "")
+        rows.append([
+            route.route, route.state, breaker or "-",
+            _number(route.first_token_p50_ms), _number(route.first_token_p90_ms),
+            _share(route.requests_left), _share(route.tokens_left),
+            " → ".join(filter(None, (route.detail, route.hint))) or "-",
+        ])  # fmt: skip
+    return rows
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
 
 
 def announcement(url: str, health: Health, first_turn_ms: float | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.gateway.chat_protocol import EngineReport, Timeline
+from shared.messages import RouteReport
 
 _PARTS = ("endpoint", "stt", "llm", "tts", "send")
 _STAGES = {"stt": "ears", "llm": "mind", "tts": "voice"}
@@ -18,7 +19,33 @@ def strip(timeline: Timeline) -> str:
         notes += f", {timeline.attempts} attempts"
     if timeline.repeats:
         notes += f", {timeline.repeats} repeated"
+    if timeline.fillers:
+        notes += f", bridged as of {timeline.first_sound_ms:.0f} ms"
     return f"{parts} → {timeline.response_ms:.0f} ms{notes}"
+
+
+def way(report: RouteReport | None) -> str:
+    """Returns ``way groq:big: queue 1 · connect 60 · first token 98 · first segment 117 ms, 1 retry``.
+
+    Connecting is part of the first token's time, and shown where no connection was warm. Empty: nobody told.
+    """
+    if report is None or not report.route:
+        return ""
+    parts = [f"queue {report.queue_ms:.0f}"]
+    if report.connect_ms > 0:
+        parts.append(f"connect {report.connect_ms:.0f}")
+    parts += [f"first token {report.first_token_ms:.0f}", f"first segment {report.first_segment_ms:.0f} ms"]
+    notes = []
+    if report.is_hedged:
+        notes.append("hedged, and the hedge won" if report.has_hedge_won else "hedged in vain")
+    notes += [_times(report.retries, "retry", "retries")] if report.retries else []
+    notes += [_times(report.switches, "switch", "switches")] if report.switches else []
+    notes += ["cut short"] if report.is_cut_short else []
+    return ", ".join([f"way {report.route}: {' · '.join(parts)}", *notes])
+
+
+def _times(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def served_by(engines: dict[str, EngineReport]) -> str:

@@ -16,6 +16,7 @@ from eva.status import HEADER, announcement, as_json, process_row, why_not_ready
 
 READY_WITHIN_S = 60.0
 TAIL_EVERY_S = 0.2
+LOOK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class UpOptions:
     is_verbose: bool = False
     is_json: bool = False
     ready_within_s: float = READY_WITHIN_S
+    asks_for_key: bool = False
 
 
 class Display(Protocol):
@@ -153,20 +155,40 @@ async def _show(stack: Stack, display: Display, changed: asyncio.Event) -> None:
         changed.clear()
 
 
+async def _is_ready_within(stack: Stack, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stack.is_ready.wait(), seconds)
+    return stack.is_ready.is_set()
+
+
+async def _say_why_not(stack: Stack) -> None:
+    """Says until EVA is ready why it is not, each reason once: who dies may be starting anew just now."""
+    told: set[str] = set()
+    while True:
+        for reason in why_not_ready(stack.processes(), stack.health):
+            what, _, _ = reason.partition(" (")  # without how often
+            if what not in told:
+                told.add(what)
+                progress(f"  {reason}")
+        if await _is_ready_within(stack, LOOK_AGAIN_S):
+            return
+
+
 async def _announce(stack: Stack, options: UpOptions) -> None:
     """Says that EVA is ready, or after a minute why it is not; it goes on trying then."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stack.is_ready.wait(), options.ready_within_s)
-    if not stack.is_ready.is_set():
+    if not await _is_ready_within(stack, options.ready_within_s):
         progress(f"EVA is not ready after {options.ready_within_s:.0f} s, and goes on trying:")
-        for reason in why_not_ready(stack.processes(), stack.health):
-            progress(f"  {reason}")
-        await stack.is_ready.wait()
-    if stack.health is None:  # lost again in the same moment; the status lines show it
-        return
+        await _say_why_not(stack)
+    while (health := stack.health) is None:  # noqa: ASYNC110 - lost in the same moment; it is looked for anyway
+        await asyncio.sleep(LOOK_AGAIN_S)
+    progress(
+        "It asks for an API key: `eva keys add NAME` makes one, and this command reads EVA_API_KEY."
+        if options.asks_for_key
+        else "It asks for no API key (EVA_GATEWAY_AUTH)."
+    )
     if options.is_json:
-        result_json(as_json(stack.url, stack.health, stack.first_turn_ms, stack.processes()))
+        result_json(as_json(stack.url, health, stack.first_turn_ms, stack.processes()))
     else:
-        for line in announcement(stack.url, stack.health, stack.first_turn_ms):
+        for line in announcement(stack.url, health, stack.first_turn_ms):
             result(line)
         progress(f'Talk to it: eva say "Hello!" --url {stack.url}   (Ctrl-C stops EVA)')

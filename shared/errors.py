@@ -80,6 +80,10 @@ class EngineFailed(EvaError):
         self.engine, self.reason = engine, reason
 
 
+class EngineNotReady(EngineFailed):
+    """An engine is being made ready and will serve soon; no fault of its."""
+
+
 class EngineRefused(EvaError):
     """An engine cannot be used here at all (model missing or broken, no such device); said at start."""
 

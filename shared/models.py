@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from shared.errors import EvaError
+from shared.onnx_file import external_files
 
-Kind = Literal["stt", "tts"]
+Kind = Literal["stt", "tts", "turn"]
+"""``turn``: models that hear whether somebody is done."""
 
 RECORD_NAME = ".eva-model.json"
 _HEAD_BYTES = 512
@@ -57,6 +59,10 @@ class Model:
     files: tuple[ModelFile, ...]
     is_default: bool
     description: str
+    rate_hz: int = 0
+    """Of a voice's sound; 0: not told."""
+    speakers: tuple[str, ...] = ()
+    """Of a voice that has several."""
 
     @property
     def size_bytes(self) -> int:
@@ -127,6 +133,8 @@ def _model(entry: dict[str, Any]) -> Model:
         files=files,
         is_default=entry["default"],
         description=entry["description"],
+        rate_hz=entry.get("rate_hz", 0),
+        speakers=tuple(entry.get("speakers", ())),
     )
 
 
@@ -167,6 +175,8 @@ def _expected(item: Installed) -> list[ModelFile]:
     """The files that must be there; for a model of no manifest, those that its engine opens."""
     if item.model is not None:
         return list(item.model.files)
+    if item.kind == "turn":
+        return [ModelFile(main.name, "", 0, "") for main in _main_files(item.path, "turn")]
     if item.kind == "tts":
         mains = _main_files(item.path, "tts")
         return [ModelFile(name, "", 0, "") for main in mains for name in (main.name, main.name + ".json")]
@@ -199,8 +209,21 @@ def verify(item: Installed, *, use_cache: bool = True) -> dict[str, str]:
             raise ModelBroken(item.path / file.name, reason, hint) from error
         except _Refused as error:
             raise ModelBroken(item.path / file.name, str(error), hint) from error
+    for name in hashes:
+        if reason := _alone(item.path, record[name].get("external") or [], hashes):
+            raise ModelBroken(item.path / name, reason, hint)
     _write_record(item.path, record)
     return hashes
+
+
+def _alone(folder: Path, external: list[str], hashes: dict[str, str]) -> str:
+    """Returns why a model that keeps tensors in other files cannot be trusted; empty: it can."""
+    for name in external:
+        if not (folder / name).is_file():
+            return f"keeps tensors in another file, {name}, which is missing"
+        if name not in hashes:
+            return f"keeps tensors in another file, {name}, whose content nobody has fixed by a hash"
+    return ""
 
 
 class _Refused(Exception):
@@ -227,7 +250,12 @@ def _verify_file(path: Path, file: ModelFile, record: dict[str, dict[str, Any]],
         raise _Refused(f"is not the file it should be (sha256 {sha256} instead of {trusted})")
     if path.suffix == ".json":
         _refuse_no_json(path)
+    external = known.get("external") if known.get("sha256") == sha256 else None
+    if path.suffix == ".onnx" and external is None:
+        external = external_files(path)
     record[file.name] = {"size_bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256}
+    if external is not None:
+        record[file.name]["external"] = external
     return sha256
 
 

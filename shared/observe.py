@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
+
+_around: ContextVar[Mapping[str, Any]] = ContextVar("eva_log_fields", default={})  # noqa: B039 - never written to
+
+
+@contextlib.contextmanager
+def logged_with(**fields: Any) -> Iterator[None]:
+    """Everything that is logged inside, tasks that begin there included, has these fields as well."""
+    token = _around.set({**_around.get(), **fields})
+    try:
+        yield
+    finally:
+        _around.reset(token)
 
 
 class Log:
@@ -37,7 +52,8 @@ class Log:
 
     def _log(self, level: int, event: str, fields: dict[str, Any], *, with_traceback: bool = False) -> None:
         if self._logger.isEnabledFor(level):
-            self._logger.log(level, event, extra={"fields": fields}, exc_info=with_traceback)
+            extra = {"fields": {**fields, **_around.get()}}
+            self._logger.log(level, event, extra=extra, exc_info=with_traceback)
 
 
 class _Text(logging.Formatter):

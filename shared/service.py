@@ -22,8 +22,10 @@ from typing import NoReturn, Protocol
 from shared import subjects
 from shared.bus import Bus
 from shared.errors import BusDown, ConfigError, EngineRefused, EvaError
+from shared.instruments import Instruments
 from shared.messages import Facts, Stage
 from shared.observe import Log, configure_logging
+from shared.probe import probed
 from shared.settings import CommonSettings
 
 log = Log("eva.service")
@@ -36,6 +38,7 @@ class Worker(Protocol):
     """What a service brings; ``run`` does the rest."""
 
     stage: Stage
+    instruments: Instruments
 
     async def warm_up(self) -> None:
         """Loads and proves the engines, off the event loop. Raises ``EngineRefused`` if none can serve."""
@@ -55,7 +58,8 @@ async def publish_facts(bus: Bus, worker: Worker, *, every_s: float = FACTS_EVER
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
-        await tell_facts(bus, worker, lag_s=max(0.0, loop.time() - due))
+        worker.instruments.meter.lag_s = lag_s = max(0.0, loop.time() - due)
+        await tell_facts(bus, worker, lag_s=lag_s)
         due = loop.time() + every_s
         await asyncio.sleep(every_s)
 
@@ -110,13 +114,21 @@ def die_with_parent() -> None:
         sys.exit(EXIT_OK)
 
 
-async def main(make: Callable[[], Worker], connect: Callable[[], Awaitable[Bus]], drain_s: float) -> int:
+async def main(
+    make: Callable[[], Worker],
+    connect: Callable[[], Awaitable[Bus]],
+    drain_s: float,
+    *,
+    probe_port: int = 0,
+) -> int:
     """Connects, lives and disconnects; returns the exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     worker = make()
+    instruments = worker.instruments
+    instruments.meter.watch(worker.facts)
     try:
         bus = await connect()
     except EvaError as error:
@@ -124,7 +136,8 @@ async def main(make: Callable[[], Worker], connect: Callable[[], Awaitable[Bus]]
         return EXIT_FAILED
     code = EXIT_OK
     try:
-        await live(worker, bus, stop=stop, drain_s=drain_s)
+        async with probed(probe_port, worker.facts, bus, instruments.meter.page):
+            await live(worker, bus, stop=stop, drain_s=drain_s)
     except* EngineRefused as refusals:
         for refused in _leaves(refusals):
             log.error("worker.refused", reason=str(refused), hint=getattr(refused, "hint", ""))
@@ -135,6 +148,7 @@ async def main(make: Callable[[], Worker], connect: Callable[[], Awaitable[Bus]]
         code = EXIT_FAILED
     finally:
         await bus.close()
+        instruments.tracer.close()
     return code
 
 
@@ -171,4 +185,10 @@ def run(
         sys.exit(EXIT_CONFIG)
     configure_logging(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        sys.exit(runner.run(main(lambda: make(settings), lambda: connect(settings), settings.drain_s)))
+        life = main(
+            lambda: make(settings),
+            lambda: connect(settings),
+            settings.drain_s,
+            probe_port=settings.metrics_port,
+        )
+        sys.exit(runner.run(life))

@@ -1,8 +1,9 @@
 """What every process can be told, and how: ``EVA_…`` variables, a ``.env`` file, files of secrets.
 
-Precedence: flags of the ``eva`` command, environment, ``.env``, ``/run/secrets`` (or ``EVA_SECRETS_DIR``),
-defaults. Each service extends ``CommonSettings`` in its own ``settings.py``; the object is read once in
-its ``__main__``, is frozen, and is passed on.
+Precedence: flags of the ``eva`` command, environment, ``.env``, files in ``/run/secrets`` (or in
+``EVA_SECRETS_DIR``: one folder or several, with colons, of which the last wins), defaults. Each service
+extends ``CommonSettings`` in its own ``settings.py``; the object is read once in its ``__main__``, is frozen,
+and is passed on.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ def default_data_dir() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "eva"
 
 
+def secrets_dirs() -> list[Path]:
+    """Returns the folders in which files of secrets lie, those that exist."""
+    named = os.environ.get("EVA_SECRETS_DIR", "/run/secrets").split(os.pathsep)
+    return [Path(name) for name in named if name and Path(name).is_dir()]
+
+
 class CommonSettings(BaseSettings):
     """Settings that all processes share."""
 
@@ -39,6 +46,13 @@ class CommonSettings(BaseSettings):
     worker_id: str = Field("", description="Name of this process on the bus; empty: a new one each start.")
     log_level: str = Field("INFO", description="DEBUG shows what people said; INFO and above never do.")
     log_format: str = Field("text", description="`text` or `json`.")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port on which a worker tells `/livez`, `/readyz` and `/metrics` to whoever looks after "
+        "its process; 0: none. The gateway tells it on EVA_PORT.",
+    )
     drain_s: float = Field(10.0, ge=0, description="How long work in hand may take after SIGTERM, seconds.")
 
     @property
@@ -53,8 +67,8 @@ class CommonSettings(BaseSettings):
         Raises:
             ConfigError: a value cannot be used; names the variable.
         """
-        secrets_dir = Path(os.environ.get("EVA_SECRETS_DIR", "/run/secrets"))
-        options: dict[str, Any] = {"_secrets_dir": secrets_dir} if secrets_dir.is_dir() else {}
+        folders = secrets_dirs()
+        options: dict[str, Any] = {"_secrets_dir": folders} if folders else {}
         try:
             return cls(**options, **overrides)
         except ValidationError as error:

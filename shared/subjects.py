@@ -14,6 +14,7 @@ STT_OPEN = f"{_ROOT}.stt.open"
 STT_QUEUE = "stt"
 CANCEL_ALL = f"{_ROOT}.cancel.>"
 FACTS_ALL = f"{_ROOT}.fact.>"
+TAKEN_ALL = f"{_ROOT}.session.*.taken"
 SESSIONS_BUCKET = "eva-sessions"
 
 
@@ -26,6 +27,11 @@ def new_token() -> str:
 def mic(worker: str, sid: str) -> str:
     """Microphone frames of one session to the worker that claimed it."""
     return f"{_ROOT}.mic.{worker}.{sid}"
+
+
+def recording(worker: str, sid: str) -> str:
+    """A recording's bytes to the worker that claimed it."""
+    return f"{mic(worker, sid)}.file"
 
 
 def work(stage: Stage, gw: str, sid: str) -> str:
@@ -41,6 +47,19 @@ def work_of_stage(stage: Stage) -> str:
 def work_of_gateway(stage: Stage, gw: str) -> str:
     """What a gateway reads along, as its checkpoints."""
     return f"{_ROOT}.work.{stage}.{gw}.*"
+
+
+def rush(work_subject: str) -> str:
+    """Returns where work of the same stage goes past its queue (``shared.bus.rush``).
+
+    Behind it: ``free`` (who is?), ``to.<consumer>`` (an item), ``had`` (the id of one that was given away).
+    """
+    return f"{_ROOT}.rush.{work_subject.split('.')[3]}"
+
+
+def taken_up(publisher: str) -> str:
+    """Tells who published an item, in a cluster, that somebody has it in hand."""
+    return f"{_ROOT}.rush-taken.{publisher}"
 
 
 def event(gw: str, sid: str, stage: Stage) -> str:
@@ -67,3 +86,13 @@ def cancel(gw: str, sid: str) -> str:
 def fact(stage: Stage, worker: str) -> str:
     """A worker's facts."""
     return f"{_ROOT}.fact.{stage}.{worker}"
+
+
+def claim(name: str) -> str:
+    """Asks whoever holds a session for it. ``name``: the conversation's own, among gateways."""
+    return f"{_ROOT}.session.{name}.claim"
+
+
+def taken(name: str) -> str:
+    """Tells all gateways who holds a session now."""
+    return f"{_ROOT}.session.{name}.taken"

@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from eva.broker import Broker
+from eva.place import CannotStart
 from shared.bus.nats import NatsBus, connect
+from tests.fakes.stopped import until_stopped
 
 # In CI the same examples each time: what it says of a commit must not depend on luck. At a desk new ones.
-settings.register_profile("ci", derandomize=True, deadline=None)
-settings.register_profile("desk", deadline=None)
-settings.register_profile("thorough", max_examples=3000, deadline=None)
+# Nothing is held against a machine that is slow or busy: no deadline, and no complaint of slow examples.
+TIMELESS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", TIMELESS, derandomize=True)
+settings.register_profile("desk", TIMELESS)
+settings.register_profile("thorough", TIMELESS, max_examples=3000)
 settings.load_profile(os.environ.get("EVA_HYPOTHESIS") or ("ci" if os.environ.get("CI") else "desk"))
+
+WAIT_S = 60.0
 
 
 class NatsServer:
@@ -36,6 +43,10 @@ class NatsServer:
     @property
     def password(self) -> str:
         return self._broker.password
+
+    @property
+    def monitor_url(self) -> str:
+        return self._broker.monitor_url
 
     @property
     def pid(self) -> int:
@@ -56,13 +67,27 @@ class NatsServer:
         await self._broker.wait()
 
     async def restart(self) -> None:
-        """Starts it again on the same port, with the same store."""
+        """Starts it again on the same port, with the same store.
+
+        Meanwhile the kernel may have lent the port to somebody's connection, even to one of those who try to
+        reach the server there: it is waited for.
+        """
         await self._broker.stop()
-        await self._broker.start()
+        give_up_s = time.monotonic() + WAIT_S
+        while True:
+            try:
+                await self._broker.start()
+            except CannotStart:
+                if time.monotonic() > give_up_s:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return
 
     def pause(self) -> None:
         """SIGSTOP: the sockets stay open and nobody answers."""
         os.kill(self.pid, signal.SIGSTOP)
+        until_stopped(self.pid)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)

@@ -3,57 +3,42 @@
 from __future__ import annotations
 
 from fastapi import FastAPI, WebSocket
-from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.gateway import http_chat, http_speech, openapi, probes, problems
+from services.gateway import http_routes, http_secrets, openapi, probes, problems
+from services.gateway.admission import Admission
 from services.gateway.door import Door
+from services.gateway.http_requests import RequestIds
+from services.gateway.limits import RATE_LIMIT_HEADERS
+from services.gateway.realtime.socket import realtime
 from services.gateway.websocket import chat
-
-VERSION = "0.1.0"
-
-
-class Origins:
-    """Keeps pages of foreign origins from talking through their visitor's browser; reading is free."""
-
-    def __init__(self, app: ASGIApp, door: Door) -> None:
-        self._app, self._door = app, door
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lets the request pass, or answers 403 (to a socket: before it is accepted)."""
-        if scope["type"] == "websocket" or (
-            scope["type"] == "http" and scope["method"] not in {"GET", "HEAD", "OPTIONS"}
-        ):
-            headers = Headers(scope=scope)
-            if not self._door.is_welcome(headers.get("origin"), headers.get("host", "")):
-                refusal = problems.of_error(problems.Forbidden("this origin is not on EVA's allow-list"))
-                if scope["type"] == "websocket":
-                    await WebSocket(scope, receive, send).send_denial_response(refusal)
-                else:
-                    await refusal(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+from shared.version import VERSION
 
 
 def make_app(door: Door) -> FastAPI:
     """Returns the application. It needs no broker to be made, nor to answer."""
     app = FastAPI(title="EVA", version=VERSION, docs_url=None, redoc_url=None)
     problems.install(app)
-    for part in (probes, http_chat, http_speech):
+    for part in (probes, http_routes, http_secrets):
         app.include_router(part.routes(door))
 
     @app.websocket("/ws/chat")
     async def socket(websocket: WebSocket) -> None:
         await chat(websocket, door)
 
+    @app.websocket("/v1/realtime")
+    async def realtime_socket(websocket: WebSocket) -> None:
+        await realtime(websocket, door)
+
+    app.add_middleware(Admission, door=door)
     if door.settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=sorted(door.settings.allowed_origins),
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["content-type"],
+            allow_headers=["*"],  # OpenAI's client in a browser sends a dozen of its own
+            expose_headers=["retry-after", "x-request-id", *RATE_LIMIT_HEADERS],
         )
-    app.add_middleware(Origins, door=door)
+    app.add_middleware(RequestIds)  # the last one is the outermost
     openapi.describe(app)
     return app

@@ -11,8 +11,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from services.gateway.health import Health, RecentTurns, StageHealth, Status, TurnHealth
+from services.gateway.health import Health, RecentTurns, RouteHealth, StageHealth, Status, TurnHealth
+from services.gateway.mind_routes import routes_of, troubles
 from services.gateway.turn_io import TurnReport
+from shared.gpu_metrics import Card, cards_of
 from shared.messages import EngineFact, Facts, Stage
 
 SILENT_S = 3.0
@@ -29,6 +31,7 @@ _ORDER = ("ready", "degraded", "starting", "draining", "failed")
 _NAMES: dict[str, str] = {"stt": "ears (stt)", "llm": "mind (llm)", "tts": "voice (tts)"}
 
 Proof = Literal["audible", "mute", "none"]
+Outlook = Literal["busy", "starting", "gone", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,22 @@ class Board:
         """Whether a worker of the stage is ready."""
         return any(heard.facts.state in {"ready", "degraded"} for heard in self._alive(stage, now))
 
+    def outlook(self, stage: Stage, now: float) -> Outlook:
+        """Returns why nobody of the stage takes anybody in, as far as that is known."""
+        states = [(heard.facts.state, heard.facts) for heard in self._alive(stage, now)]
+        serving = [facts for state, facts in states if state in {"ready", "degraded"}]
+        if serving:
+            return "busy" if all(facts.busy >= facts.slots for facts in serving) else "unknown"
+        return "starting" if any(state in {"starting", "draining"} for state, _ in states) else "gone"
+
+    def routes(self, now: float) -> list[RouteHealth]:
+        """Returns the routes to a language model, as the workers that live have learnt them."""
+        return routes_of(heard.facts.engines for heard in self._alive("llm", now))
+
+    def cards(self, now: float) -> list[Card]:
+        """Returns the GPUs of the workers that live."""
+        return cards_of(heard.facts for stage in STAGES for heard in self._alive(stage, now))
+
     def report(self, now: float) -> Health:
         """Returns the judgement."""
         stages: dict[str, StageHealth] = {stage: self._stage(stage, now) for stage in STAGES}
@@ -109,7 +128,7 @@ class Board:
         age = None if self._audible_at is None else round(now - self._audible_at, 1)
         return Health(
             status=status,
-            groq="groq" in serving.get("llm", ""),
+            groq=serving.get("llm", "").partition(":")[0] == "groq",
             whisper="whisper" in serving.get("stt", ""),
             tts="tts" in serving and self.was_audible,
             database=self._is_database_up(now),
@@ -159,6 +178,7 @@ class Board:
             last_success_age_s=round(min(ages), 1) if ages else None,
             hint=next((fact.hint for fact in best.engines if fact.hint), ""),
             engines=best.engines,
+            routes=self.routes(now) if stage == "llm" else [],
         )
 
     def _broken(self, stages: dict[str, StageHealth]) -> list[str]:
@@ -187,6 +207,8 @@ class Board:
                 reasons.append(
                     f"The {_NAMES[name]} was to run on cuda and runs on {stage.device or 'nothing'}."
                 )
+        mind = stages["llm"]
+        reasons += troubles(mind.routes, answering=mind.engine if mind.workers else "")
         reasons += [
             f"A worker for the {_NAMES[stage]} was lost {now - heard.at:.0f} s ago: {worker}."
             for (stage, worker), heard in self._workers.items()

@@ -1,7 +1,7 @@
-"""How a turn's sound is wrapped for the client: raw PCM, WAV, joined mp3 frames, Opus in Ogg. Pure.
+"""How a turn's sound is wrapped for the client: raw, WAV, joined frames, FLAC, Opus in Ogg or bare. Pure.
 
 A container is made anew for each turn. What ``open``, every ``add`` and ``finish`` return is sent in that
-order; joined, it is one file.
+order; joined, it is one file. Nothing is encoded here: headers, numbers and lengths are.
 """
 
 from __future__ import annotations
@@ -10,10 +10,21 @@ import struct
 from typing import Protocol
 
 from services.gateway.chat_protocol import Format
+from services.gateway.flac import FlacStream
 from services.gateway.ogg import OPUS_RATE_HZ, OggOpus
 from shared.messages import Codec
 
-MIME = {"pcm": "audio/pcm", "wav": "audio/wav", "mp3": "audio/mpeg", "opus": "audio/ogg"}
+MIME: dict[Format, str] = {
+    "pcm": "audio/pcm",
+    "wav": "audio/wav",
+    "mp3": "audio/mpeg",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "opus": "audio/ogg",
+    "opus_packets": "application/octet-stream",
+    "mulaw": "audio/PCMU",
+    "alaw": "audio/PCMA",
+}
 _UNKNOWN_SIZE = 0xFFFFFFFF
 
 
@@ -31,7 +42,7 @@ class Container(Protocol):
 
 
 class Joined:
-    """Bytes that need nothing between or around them: PCM, mp3 frames, and WAV behind its header."""
+    """Bytes that need nothing between or around them: samples, mp3 and AAC frames, WAV behind its header."""
 
     def __init__(self, header: bytes = b"") -> None:
         self._header = header
@@ -68,16 +79,75 @@ class Ogg:
         return self._stream.finish()
 
 
+class Flac:
+    """FLAC frames, numbered through."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self._stream = FlacStream(rate_hz)
+
+    def open(self) -> bytes:
+        """Returns what tells a decoder of the stream."""
+        return self._stream.open()
+
+    def add(self, data: bytes, packets: list[bytes], samples: int) -> bytes:  # noqa: ARG002 - as all containers
+        """Returns the frames."""
+        return self._stream.add(packets)
+
+    def finish(self) -> bytes:
+        """Returns nothing: a stream's length need not be known."""
+        return b""
+
+
+class Packets:
+    """Bare Opus packets, each behind its length: two bytes, the higher one first (as RFC 4571 frames RTP)."""
+
+    def open(self) -> bytes:
+        """Returns nothing: packets need no beginning."""
+        return b""
+
+    def add(self, data: bytes, packets: list[bytes], samples: int) -> bytes:  # noqa: ARG002 - as all containers
+        """Returns the packets with their lengths."""
+        return b"".join(len(packet).to_bytes(2, "big") + packet for packet in packets)
+
+    def finish(self) -> bytes:
+        """Returns nothing: packets need no end."""
+        return b""
+
+
 def make_container(form: Format, rate_hz: int) -> Container:
-    """Returns the container of one turn's sound; ``rate_hz`` is ignored for ``opus`` (48000)."""
-    if form == "opus":
-        return Ogg()
-    return Joined(wav_header(rate_hz) if form == "wav" else b"")
+    """Returns the container of one turn's sound; ``rate_hz`` is ignored for Opus (48000)."""
+    match form:
+        case "opus":
+            return Ogg()
+        case "opus_packets":
+            return Packets()
+        case "flac":
+            return Flac(rate_hz)
+        case "wav":
+            return Joined(wav_header(rate_hz))
+        case _:
+            return Joined()
 
 
 def codec_of(form: Format) -> Codec:
     """Returns what the voice has to make for this format."""
-    return "pcm" if form == "wav" else form
+    match form:
+        case "wav":
+            return "pcm"
+        case "opus_packets":
+            return "opus"
+        case _:
+            return form
+
+
+def rate_of(form: Format, rate_hz: int) -> int:
+    """Returns the rate that the sound will have, Hz: the asked one, but for Opus."""
+    return OPUS_RATE_HZ if codec_of(form) == "opus" else rate_hz
+
+
+def mime_of(form: Format, rate_hz: int) -> str:
+    """Returns the media type; of samples that tell no rate themselves it names the rate (RFC 4856)."""
+    return f"{MIME[form]};rate={rate_hz}" if form in {"mulaw", "alaw"} else MIME[form]
 
 
 def wav_header(rate_hz: int, size_bytes: int = _UNKNOWN_SIZE) -> bytes:

@@ -2,17 +2,18 @@
 
 The gateway asks who has room (``OpenEars``); nobody subscribed means nobody has, and the client is told at
 once. While the worker listens it says which frames a successor would need; the ring keeps those, so that
-the next worker hears the utterance from its beginning.
+the next worker hears the utterance from its beginning, or from where its text is settled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from services.gateway.board import Outlook
+from services.gateway.handover import Handover
 from services.gateway.mic import MicRing
 from services.gateway.surroundings import Surroundings
 from shared import subjects
@@ -28,18 +29,45 @@ from shared.messages import (
     MicFrame,
     OpenEars,
     Partial,
+    SpeechProgress,
+    SpeechResumed,
     SpeechStarted,
+    TurnDetection,
+    TurnLikely,
 )
 from shared.observe import Log
 
 log = Log("eva.gateway")
 
-EarsEvent = EarsAlive | SpeechStarted | Partial | Final | EarsFailed
+EarsEvent = (
+    EarsAlive | SpeechStarted | SpeechProgress | Partial | TurnLikely | SpeechResumed | Final | EarsFailed
+)  # fmt: skip
 CLAIM_TIMEOUT_S = 0.5
 CLAIM_AGAIN_S = 0.3
 SILENT_S = 1.3
-"""A worker says that it is alive every 0.5 s; after this it counts as lost."""
-CHECK_S = 0.25
+"""A worker says that it is alive every 0.5 s; after this it counts as lost …"""
+SILENT_IN_FLIGHT_S = 0.6
+"""… and after this while an utterance is in flight, when it says so every 0.2 s."""
+CHECK_S = 0.1
+NOBODY: dict[Outlook, tuple[str, int]] = {
+    "busy": ("all who can listen are taken", 3000),
+    "starting": ("those who will listen are just starting", 1000),
+    "gone": ("no worker that listens is running", 5000),
+    "unknown": ("nobody can listen right now", 1000),
+}
+"""Why, and when to come back, milliseconds."""
+FRAME_MS = 40
+"""Longer frames of a client are cut: another worker begins with a whole frame, whatever it holds."""
+
+
+class NoEars(EvaError):
+    """Nobody can listen now; ``retry_after_ms`` says when somebody may be able to."""
+
+    code = "no_ears"
+
+    def __init__(self, reason: str, retry_after_ms: int) -> None:
+        super().__init__(reason)
+        self.reason, self.retry_after_ms = reason, retry_after_ms
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +77,10 @@ class EarsWanted:
     rate_hz: int
     language: str = ""
     end_silence_ms: int = 500
+    turn_detection: TurnDetection = "auto"
+    min_silence_ms: int = 300
+    max_silence_ms: int = 1200
+    onset: float = 0.5
 
 
 class Ears:
@@ -61,43 +93,63 @@ class Ears:
         wanted: EarsWanted,
         changed: Callable[[EarsClaimed | EvaError], None],
         *,
-        lease: int,
+        after: Ears | None = None,
     ) -> None:
+        """``after``: the session's ears before these; leases, audio time and what was learnt go on."""
         self.ring = MicRing(wanted.rate_hz)
         self.claimed: EarsClaimed | None = None
         self._bus, self._gw, self._sid = around.bus, around.gw, sid
-        self._clock = around.clock
+        self._clock, self._outlook = around.clock, around.ears_outlook
         self._wanted = wanted
         self._changed = changed
-        self.lease = lease
+        self.lease: int = 0 if after is None else after.lease
         """Number of the newest claim; counts on from the session's earlier ears."""
+        self._since_ms = 0 if after is None else after.heard_ms
         self._lease_start = 0
         self._cursor = 0
-        self._ends: deque[int] = deque()
+        self._handover = Handover(pace_ms=0.0 if after is None else after.pace_ms)
         self._alive_at = 0.0
+        self._is_given_up = False
+        """The worker lets go of the lease."""
         self._more = asyncio.Event()
 
     def hear(self, pcm: bytes) -> None:
         """Takes one frame from the client."""
-        self.ring.append(pcm, self._clock())
+        size, now = 2 * self.ring.rate_hz * FRAME_MS // 1000, self._clock()
+        for start in range(0, len(pcm), size):
+            self.ring.append(pcm[start : start + size], now)
         self._more.set()
 
-    def end_utterance(self) -> None:
+    def end_utterance(self, *, is_discarded: bool = False) -> None:
         """The client says that the utterance is over, behind the frames heard so far."""
-        self._ends.append(self.ring.next_seq)
+        self._handover.end_at(self.ring.next_seq, is_discarded=is_discarded)
         self._more.set()
 
     def is_current(self, event: EarsEvent) -> bool:
         """Whether the event comes from the worker that listens now; notes what it tells about itself."""
         if event.lease != self.lease or self.claimed is None:
             return False
-        if isinstance(event, EarsAlive):
-            self._alive_at = self._clock()
-            self.ring.trim(event.needed_seq)
-        elif isinstance(event, EarsFailed) and event.utterance == 0:
-            self._alive_at = 0.0  # the worker gives the lease up
+        self._alive_at = self._clock()
+        needed_seq = self._handover.hear(event)
+        if needed_seq is not None:
+            self.ring.trim(needed_seq)
+        if isinstance(event, EarsFailed) and event.utterance == 0:
+            self._is_given_up = True
             self._more.set()
         return True
+
+    @property
+    def heard_ms(self) -> int:
+        """Audio time since the session's first frame."""
+        return self._since_ms + self.ring.heard_ms
+
+    def session_ms(self, at_ms: int) -> int:
+        """Returns a time of this lease as audio time since the session's first frame."""
+        return self._since_ms + 1000 * self._lease_start // self.ring.rate_hz + at_ms
+
+    def arrived_at(self, at_ms: int) -> float | None:
+        """When the audio at a time of this lease reached the gateway; None if its frame is gone."""
+        return self.ring.arrival(self._lease_start + at_ms * self.ring.rate_hz // 1000)
 
     def spoke_until(self, final: Final) -> float | None:
         """When the utterance's last sample reached the gateway; forgets the utterance's frames."""
@@ -117,6 +169,11 @@ class Ears:
                 log.warning("ears.lost", session=self._sid, worker=self.claimed.worker)
                 self.claimed = None
 
+    @property
+    def pace_ms(self) -> float:
+        """What has been learnt of this person's pauses; 0: nothing."""
+        return self._handover.pace_ms
+
     async def close(self) -> None:
         """Frees the worker's slot."""
         claimed, self.claimed = self.claimed, None
@@ -125,15 +182,18 @@ class Ears:
                 await self._bus.publish(subjects.mic(claimed.worker, self._sid), CloseEars(sid=self._sid))
 
     async def _claim(self) -> EarsClaimed:
-        was_told = False
+        was_told = was_slow = False
         while True:
             self.lease += 1
             try:
                 return await self._request()
             except EvaError as error:
-                if not was_told:
+                # Whoever is merely slow to answer is asked once more before the client is told of it.
+                is_slow = isinstance(error, RequestTimedOut) and not was_slow
+                was_slow = True
+                if not (was_told or is_slow):
+                    was_told = True
                     self._changed(error)
-                was_told = True
             await asyncio.sleep(CLAIM_AGAIN_S)
 
     async def _request(self) -> EarsClaimed:
@@ -145,13 +205,23 @@ class Ears:
             rate_hz=wanted.rate_hz,
             language=wanted.language or None,
             end_silence_ms=wanted.end_silence_ms,
+            turn_detection=wanted.turn_detection,
+            min_silence_ms=wanted.min_silence_ms,
+            max_silence_ms=wanted.max_silence_ms,
+            onset=wanted.onset,
+            pace_ms=self._handover.pace_ms,
+            prefix=self._handover.prefix,
+            is_midway=self._handover.is_midway,
         )
-        reply = await self._bus.request(subjects.STT_OPEN, message, timeout_s=CLAIM_TIMEOUT_S)
+        try:
+            reply = await self._bus.request(subjects.STT_OPEN, message, timeout_s=CLAIM_TIMEOUT_S)
+        except NoResponders:
+            raise NoEars(*NOBODY[self._outlook()]) from None
         match reply:
             case EarsClaimed():
                 return reply
             case EarsRefused():
-                raise NoResponders(subjects.STT_OPEN)
+                raise NoEars(reply.message, reply.retry_after_ms)
             case _:
                 raise RequestTimedOut(subjects.STT_OPEN, CLAIM_TIMEOUT_S)
 
@@ -159,13 +229,14 @@ class Ears:
         """Sends frames, from the first that is still needed, until the worker is lost."""
         self._cursor = self.ring.first_seq
         self._lease_start = self.ring.start_of(self._cursor)
-        self._alive_at = self._clock()
+        self._alive_at, self._is_given_up = self._clock(), False
+        self._handover.begin()
         subject = subjects.mic(worker, self._sid)
         with contextlib.suppress(BusDown):
-            while self._clock() - self._alive_at < SILENT_S:
-                while self._ends and self._ends[0] <= self._cursor:
-                    self._ends.popleft()
-                    await self._bus.publish(subject, EndUtterance(sid=self._sid))
+            while not self._is_lost():
+                while (end := self._handover.take_end(self._cursor)) is not None:
+                    ending = EndUtterance(sid=self._sid, is_discarded=end.is_discarded)
+                    await self._bus.publish(subject, ending)
                 self._cursor = max(self._cursor, self.ring.first_seq)
                 frame = self.ring.get(self._cursor)
                 if frame is not None:
@@ -175,8 +246,16 @@ class Ears:
                     self._more.clear()
                     await self._more.wait()
 
+    def _is_lost(self) -> bool:
+        silent_s = SILENT_IN_FLIGHT_S if self._handover.is_in_flight else SILENT_S
+        return self._is_given_up or self._clock() - self._alive_at >= silent_s
+
     async def _check(self) -> None:
         """Wakes the feeding now and then, so that a silent worker is noticed while no frames come."""
         while True:
+            due_at = self._clock() + CHECK_S
             await asyncio.sleep(CHECK_S)
+            late_s = self._clock() - due_at
+            if late_s > CHECK_S:  # it was this process that stood still: what came meanwhile is not read yet
+                self._alive_at += late_s
             self._more.set()

@@ -8,8 +8,35 @@ import msgspec
 
 from shared.messages import EngineFact, State
 
+Breaker = Literal["", "closed", "half_open", "open"]
 Status = Literal["healthy", "degraded", "unhealthy"]
 StageState = State | Literal["absent"]
+ProcessStatus = Status | Literal["absent"]
+
+
+class RouteHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One route to a language model, as the workers of the last seconds have learnt it, each for itself."""
+
+    route: str
+    model: str = ""
+    state: Literal["serving", "standby", "failed", "absent"] = "absent"
+    """At the worker where it does best."""
+    breaker: Breaker = ""
+    """At the worker where it does worst; empty: none watches it."""
+    workers: dict[str, int] = {}
+    """How many there are in each state of the breaker."""
+    first_token_p50_ms: float | None = None
+    """Of its recent turns, at the slowest worker; None: it had none."""
+    first_token_p90_ms: float | None = None
+    slow_share: float | None = None
+    """Of its recent turns, those whose first token came too late, 0..1; at the worst worker."""
+    error_share: float | None = None
+    requests_left: float | None = None
+    """Of the provider's rate limit, 0..1; None: it does not say."""
+    tokens_left: float | None = None
+    detail: str = ""
+    """Why it is not serving, or why its breaker is not closed."""
+    hint: str = ""
 
 
 class StageHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +61,8 @@ class StageHealth(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
     """How to get a better engine."""
     engines: list[EngineFact] = []
+    routes: list[RouteHealth] = []
+    """Of the mind: the ways to a language model in their order, all workers together."""
 
 
 class RecentTurns(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +81,14 @@ class TurnHealth(msgspec.Struct, frozen=True, kw_only=True):
     """Of the last audible turn: its arrival → first audible audio."""
     last_outcome: str = ""
     recent: RecentTurns = RecentTurns()
+
+
+class ProcessHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several gateway processes."""
+
+    status: ProcessStatus
+    """``absent``: it does not answer."""
+    sessions: int = 0
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,3 +111,6 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[str]
     """Why it is not healthy, in plain sentences."""
     version: str = ""
+    processes: dict[str, ProcessHealth] = {}
+    """Of all gateway processes behind this address, by name, where there are several; all else is as the one
+    that answers sees it."""

@@ -12,18 +12,18 @@ from services.gateway.chat_protocol import (
     MAX_TEXT_CHARS,
     AudioOut,
     EngineReport,
-    ErrorEvent,
     Format,
     OutputRate,
     Start,
     Timeline,
     UserText,
 )
-from services.gateway.containers import wav_file
+from services.gateway.containers import rate_of, wav_file
 from services.gateway.door import Door
-from services.gateway.http_turn import Ending, Wanted, next_of_turn, read_body, take_turn
+from services.gateway.guests import guest_of
+from services.gateway.http_body import read_body
+from services.gateway.http_turn import Ending, Wanted, next_of_turn, take_turn
 from services.gateway.memory import check_session_id
-from services.gateway.ogg import OPUS_RATE_HZ
 from services.gateway.outbox import Outbox
 from services.gateway.problems import json_response, problem
 from services.gateway.session import Session
@@ -71,12 +71,9 @@ def routes(door: Door) -> APIRouter:
         return json_response(await _answer(request, door, asked, began))
 
     @router.delete("/sessions/{session_id}", summary="Erase a conversation")
-    async def erase(session_id: str) -> Response:
-        core = door.require_core()
-        live = core.hub.sessions.get(check_session_id(session_id))
-        if live is not None:
-            live.finish(because=ErrorEvent(code="session_erased", message="the conversation was erased"))
-        if await core.memory.erase(session_id) or live is not None:
+    async def erase(request: Request, session_id: str) -> Response:
+        core, owner = door.require_core(), guest_of(request.scope).key_id
+        if await core.hub.erase(check_session_id(session_id), owner=owner):
             return Response(status_code=204)
         return problem(404, "not_found", "nothing is remembered of this session")
 
@@ -117,7 +114,7 @@ async def _answer(request: Request, door: Door, asked: ChatRequest, began: float
 
     wanted = Wanted(start=start, begin=begin, consume=collect, remember=True)
     done = await take_turn(request, door, wanted)
-    rate_hz = OPUS_RATE_HZ if asked.format == "opus" else asked.sample_rate_hz
+    rate_hz = rate_of(asked.format, asked.sample_rate_hz)
     audio = wav_file(bytes(sound), rate_hz) if asked.format == "wav" else bytes(sound)
     timeline = done.timeline
     return ChatReply(

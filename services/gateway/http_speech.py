@@ -6,19 +6,17 @@ import math
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from starlette.types import Receive, Scope, Send
 
-from services.gateway.chat_protocol import MAX_TEXT_CHARS, AudioOut, Format, OutputRate, Start
-from services.gateway.containers import MIME
+from services.gateway.chat_protocol import MAX_TEXT_CHARS, AudioOut, Format, OutputRate, Start, TurnDone
+from services.gateway.containers import mime_of, rate_of
 from services.gateway.door import Door
-from services.gateway.http_turn import Ending, Wanted, next_of_turn, read_body, take_turn
+from services.gateway.http_body import read_body
+from services.gateway.http_stream import Streamed, Write
+from services.gateway.http_turn import Consume, Ending, Wanted, next_of_turn, take_turn
 from services.gateway.outbox import Outbox
-from services.gateway.problems import ClientGone, TurnFailed
+from services.gateway.problems import TurnFailed
 from services.gateway.session import Session
 from shared.errors import BadInput
-from shared.observe import Log
-
-log = Log("eva.gateway")
 
 
 class SpeechRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,8 +28,10 @@ class SpeechRequest(msgspec.Struct, frozen=True, kw_only=True):
     format: Format = "mp3"
     speed: float = 1.0
     """0.25 to 4."""
+    mood: str = ""
+    """``joy``, ``sadness``, …; one that EVA does not know is neutral."""
     sample_rate_hz: OutputRate = 24000
-    """Ignored for ``opus`` (48000)."""
+    """Ignored for ``opus`` and ``opus_packets`` (48000)."""
 
 
 def routes(door: Door) -> APIRouter:
@@ -39,7 +39,7 @@ def routes(door: Door) -> APIRouter:
     router = APIRouter()
 
     @router.post("/tts", summary="Speak a text")
-    async def speak(request: Request) -> Response:
+    async def tts(request: Request) -> Response:
         return Speech(door, _checked(await read_body(request, SpeechRequest)))
 
     return router
@@ -55,50 +55,49 @@ def _checked(asked: SpeechRequest) -> SpeechRequest:
     return asked
 
 
-class Speech(Response):
-    """Sound whose status is known with its first byte: an error before it is an ordinary error."""
+class Speech(Streamed):
+    """A given text as sound, piece by piece."""
 
     def __init__(self, door: Door, asked: SpeechRequest) -> None:
-        super().__init__(media_type=MIME[asked.format])
-        del self.headers["content-length"]
-        self._door, self._asked = door, asked
+        async def produce(request: Request, write: Write) -> None:
+            async def stream(outbox: Outbox) -> Ending:
+                while True:
+                    ending, piece = await next_of_turn(outbox)
+                    if ending is not None:
+                        return ending
+                    await write(piece)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Has the text spoken and sends the sound as it comes."""
-        asked = self._asked
-        audio_out = AudioOut(format=asked.format, rate_hz=asked.sample_rate_hz)
-        start = Start(voice=asked.voice, language=asked.language, audio_out=audio_out)
-        is_started = False
+            await speak(request, door, wanted(asked, stream), asked.text, param="text")
 
-        def begin(session: Session) -> None:
-            session.say(asked.text, speed=asked.speed, voice=asked.voice)
+        super().__init__(
+            produce,
+            media_type=mime_of(asked.format, rate_of(asked.format, asked.sample_rate_hz)),
+            late_headers=lambda: made_by(door),
+        )
 
-        async def stream(outbox: Outbox) -> Ending:
-            nonlocal is_started
-            while True:
-                ending, piece = await next_of_turn(outbox)
-                if ending is not None:
-                    return ending
-                if not is_started:
-                    await send(self._head())
-                    is_started = True
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
 
-        try:
-            wanted = Wanted(start=start, begin=begin, consume=stream, remember=False)
-            await take_turn(Request(scope, receive), self._door, wanted)
-        except TurnFailed as failed:
-            if not is_started:
-                raise
-            # Leaving without the last chunk ends the connection: the client sees that something is missing.
-            log.warning("speech.broken_off", code=failed.event.code)
-        except ClientGone:
-            log.info("speech.client_gone")
-        else:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+def wanted(asked: SpeechRequest, consume: Consume) -> Wanted:
+    """Returns the turn that speaks a text."""
+    audio_out = AudioOut(format=asked.format, rate_hz=asked.sample_rate_hz)
+    start = Start(voice=asked.voice, language=asked.language, audio_out=audio_out)
 
-    def _head(self) -> dict[str, object]:
-        voice = self._door.watch.health().stages["tts"]
-        self.headers["x-eva-engine"] = voice.engine
-        self.headers["x-eva-device"] = voice.device
-        return {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+    def begin(session: Session) -> None:
+        session.say(asked.text, speed=asked.speed, voice=asked.voice, mood=asked.mood)
+
+    return Wanted(start=start, begin=begin, consume=consume, remember=False)
+
+
+async def speak(request: Request, door: Door, turn: Wanted, text: str, *, param: str) -> TurnDone:
+    """Has the turn that speaks ``text``, which came as ``param``; raises as ``take_turn``."""
+    try:
+        return await take_turn(request, door, turn)
+    except TurnFailed as failed:
+        if failed.event.code == "no_audio" and not any(map(str.isalnum, text)):
+            raise BadInput("there is nothing in it that can be spoken", param=param) from failed
+        raise
+
+
+def made_by(door: Door) -> dict[str, str]:
+    """Returns headers that name the engine that speaks now."""
+    voice = door.watch.health().stages["tts"]
+    return {"x-eva-engine": voice.engine, "x-eva-device": voice.device}

@@ -1,54 +1,33 @@
-"""One turn for one request: read the body, open a session for it, give up when the client does."""
+"""One turn for one request: open a session for it, count what it costs, give up when the client does."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
-import msgspec
 from fastapi import Request
 
 from services.gateway.chat_protocol import ErrorEvent, Interrupted, Played, Start, TurnDone
+from services.gateway.conversation import Dialogue
 from services.gateway.door import Door
-from services.gateway.memory import check_session_id
-from services.gateway.outbox import Outbox
-from services.gateway.problems import ClientGone, SessionBusy, TooLarge, TurnFailed
+from services.gateway.guests import Guest, LimitReached, guest_of
+from services.gateway.memory import name_of
+from services.gateway.outbox import Item, Outbox
+from services.gateway.problems import ClientGone, SessionBusy, TurnFailed
 from services.gateway.session import Session
-from shared.errors import BadInput
+from shared.observe import Log
 
-MAX_BODY_BYTES = 65_536
+log = Log("eva.gateway")
+
 BEYOND_TURN_S = 15.0
 """The turn machine ends every turn by itself, an apology included; this is the net below it."""
 EVERYTHING_MS = 10**9
 MAX_AUDIO_MS = 1_800_000.0
 
-T = TypeVar("T")
 Ending = TurnDone | ErrorEvent | Interrupted
 Consume = Callable[[Outbox], Awaitable[Ending]]
 """Reads the outbox until the turn has ended."""
-
-
-async def read_body(request: Request, kind: type[T]) -> T:
-    """Reads a JSON body.
-
-    Raises:
-        TooLarge: it has more than 64 KiB.
-        BadInput: it is no JSON, or a field is missing or of the wrong type; names it.
-    """
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise TooLarge(f"a body may have {MAX_BODY_BYTES} bytes")
-    try:
-        return msgspec.json.decode(bytes(body), type=kind)
-    except msgspec.ValidationError as error:
-        reason, found, path = str(error).rpartition(" - at `$.")
-        raise BadInput(reason or path, param=path.rstrip("`") if found else None) from error
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise BadInput(f"not JSON: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +39,8 @@ class Wanted:
     """Begins the turn, at once."""
     consume: Consume
     remember: bool
+    conversation: Dialogue | None = None
+    """What was said before, where the request brings it."""
 
 
 async def take_turn(request: Request, door: Door, wanted: Wanted) -> TurnDone:
@@ -68,18 +49,26 @@ async def take_turn(request: Request, door: Door, wanted: Wanted) -> TurnDone:
     Raises:
         TurnFailed: it ended otherwise than well.
         ClientGone: nobody waits for it any more; it was cancelled.
-        SessionBusy, Busy, Draining, BusDown, BadInput: it was not begun.
+        SessionBusy, Busy, Draining, BusDown, BadInput, LimitReached: it was not begun.
     """
-    hub, start = door.require_core().hub, wanted.start
-    if start.session_id is not None and check_session_id(start.session_id) in hub.sessions:
+    hub, start, guest = door.require_core().hub, wanted.start, guest_of(request.scope)
+    guest.check()
+    if start.session_id is not None and name_of(start.session_id, guest.key_id) in hub.sessions:
         raise SessionBusy("this session is in use by another client")
     outbox = Outbox(door.metrics.error, max_audio_ms=MAX_AUDIO_MS, max_events=100_000)
     ending: Ending | None = None
-    with door.seat(outbox):
+    with door.seat(outbox, guest):
         try:
             async with asyncio.TaskGroup() as tasks:
-                watcher = tasks.create_task(_until_gone(request), name="client-watch")
-                async with hub.session(start, outbox, remember=wanted.remember) as session:
+                watcher = tasks.create_task(until_gone(request), name="client-watch")
+                async with hub.session(
+                    start,
+                    outbox,
+                    remember=wanted.remember,
+                    is_live=False,
+                    conversation=wanted.conversation,
+                    owner=guest.key_id,
+                ) as session:
                     wanted.begin(session)
                     ending = await _within(door.settings.turn_s + BEYOND_TURN_S, wanted.consume(outbox))
                     if isinstance(ending, TurnDone):  # a file is heard as a whole
@@ -87,15 +76,34 @@ async def take_turn(request: Request, door: Door, wanted: Wanted) -> TurnDone:
                 watcher.cancel()
         except* ClientGone:
             ending = None
+    return _checked(ending, guest)
+
+
+def _checked(ending: Ending | None, guest: Guest) -> TurnDone:
     match ending:
-        case TurnDone():
-            return ending
-        case ErrorEvent():
-            raise TurnFailed(ending)
-        case Interrupted():
-            raise TurnFailed(ErrorEvent(code="interrupted", message="another client interrupted the turn"))
         case None:
             raise ClientGone("the client is gone")
+        case TurnDone(usage=usage, timeline=timeline):
+            tokens = usage.input_tokens + usage.output_tokens if usage is not None else 0
+            spend(guest, tokens=tokens, audio_s=timeline.audio_ms / 1000)
+            return ending
+        case Interrupted():
+            raise TurnFailed(ErrorEvent(code="interrupted", message="another client interrupted the turn"))
+        case ErrorEvent():
+            raise TurnFailed(ending)
+
+
+def spend(guest: Guest, *, tokens: int = 0, audio_s: float = 0.0) -> None:
+    """Tells a guest what an answer took that was given already: who is over the limit feels it next time."""
+    pays: tuple[Callable[[], None], ...] = (
+        lambda: guest.spend_tokens(tokens),
+        lambda: guest.spend_audio(audio_s),
+    )
+    for pay in pays:
+        try:
+            pay()
+        except LimitReached as reached:
+            log.info("limit.reached", key=guest.key_id, limit=reached.limit)
 
 
 async def _within(seconds: float, ending: Awaitable[Ending]) -> Ending:
@@ -106,22 +114,29 @@ async def _within(seconds: float, ending: Awaitable[Ending]) -> Ending:
         return ErrorEvent(code="turn_timeout", message=f"no end of the turn within {seconds:g} s")
 
 
-async def _until_gone(request: Request) -> None:
+async def until_gone(request: Request) -> None:
     """Raises ``ClientGone`` when the client closes its connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     raise ClientGone("the client is gone")
 
 
+def ending_of(item: Item | None, outbox: Outbox) -> Ending | None:
+    """Returns the turn's end, if this is it; without an item: the gateway says good-bye."""
+    match item.event if item is not None else None:
+        case None:
+            reason = outbox.farewell.reason if outbox.farewell is not None else ""
+            return ErrorEvent(code="draining", message=f"the turn was given up: {reason}")
+        case (TurnDone() | Interrupted() | ErrorEvent(turn_id=str())) as ending:
+            return ending
+        case _:
+            return None
+
+
 async def next_of_turn(outbox: Outbox) -> tuple[Ending | None, bytes]:
     """Returns the turn's end once it is there, or else the next piece of its sound."""
-    while (item := await outbox.get()) is not None:
-        match item.event:
-            case TurnDone() | Interrupted() | ErrorEvent(turn_id=str()):
-                return item.event, b""
-            case _ if item.payload:
-                return None, item.payload
-            case _:
-                pass
-    reason = outbox.farewell.reason if outbox.farewell is not None else ""
-    return ErrorEvent(code="draining", message=f"the turn was given up: {reason}"), b""
+    while True:
+        item = await outbox.get()
+        ending = ending_of(item, outbox)
+        if ending is not None or (item is not None and item.payload):
+            return ending, b"" if ending is not None or item is None else item.payload

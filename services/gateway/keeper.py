@@ -16,7 +16,8 @@ from shared.observe import Log
 log = Log("eva.gateway")
 
 Save = Callable[[SessionRecord], Awaitable[None]]
-TRIES = 3
+TRIES = 4
+"""Together longer than a cluster takes to elect a leader: each may take 2 s."""
 AGAIN_S = 0.5
 SETTLE_S = 0.1
 """An exchange that is followed or corrected at once (a playback cut short) is stored once."""
@@ -27,13 +28,15 @@ class Keeper:
 
     def __init__(self, sid: str, save: Save | None) -> None:
         self._sid, self._save = sid, save
+        self.newest: SessionRecord | None = None
+        """What was noted last."""
         self._unsaved: SessionRecord | None = None
         self._changed = asyncio.Event()
 
     def keep(self, record: SessionRecord) -> None:
         """Notes what is to be stored; what was noted before need not be any more."""
         if self._save is not None:
-            self._unsaved = record
+            self.newest = self._unsaved = record
             self._changed.set()
 
     async def run(self) -> NoReturn:

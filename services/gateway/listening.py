@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from services.gateway import phrases
 from services.gateway.chat_protocol import (
@@ -15,14 +16,40 @@ from services.gateway.chat_protocol import (
     PartialEvent,
     Start,
 )
-from services.gateway.ears import Ears, EarsEvent, EarsWanted
+from services.gateway.discards import Discards
+from services.gateway.ears import Ears, EarsEvent, EarsWanted, NoEars
 from services.gateway.loudspeaker import Sink
 from services.gateway.surroundings import Surroundings
-from services.gateway.turn_io import Ask, HeardNothing, Input, Say
+from services.gateway.turn_io import (
+    Ask,
+    Discarded,
+    HeardNothing,
+    Input,
+    Likely,
+    Onset,
+    Say,
+    Spoken,
+    Understood,
+    UtteranceKey,
+    WentOn,
+    Wish,
+)
 from shared.errors import BadInput, EvaError
-from shared.messages import EarsClaimed, EarsFailed, Final, Partial, SpeechStarted
+from shared.messages import (
+    EarsAlive,
+    EarsClaimed,
+    EarsFailed,
+    Final,
+    Partial,
+    SpeechProgress,
+    SpeechResumed,
+    SpeechStarted,
+    TurnLikely,
+)
 
 DEFAULT_AUDIO_IN = AudioIn()
+AGAIN_MS = 1000
+"""When somebody may be able to listen, where nothing better is known."""
 
 
 class Listening:
@@ -31,12 +58,19 @@ class Listening:
     def __init__(self, around: Surroundings, sid: str, sink: Sink, feed: Callable[[Input], object]) -> None:
         self.ready: Callable[[], None] = lambda: None
         """Told when a worker begins to listen."""
+        self.wish = Wish()
+        """How what is said is to be answered."""
         self._around, self._sid = around, sid
         self._sink = sink
         self._feed = feed
         self._settings = Start()
         self._ears: Ears | None = None
-        self._wanted: asyncio.Queue[Ears] = asyncio.Queue()
+        self._open: UtteranceKey | None = None
+        """The newest utterance, until its final has come."""
+        self._discards = Discards()
+        self._before: Ears | None = None
+        """The ears that were given back; others count on from them."""
+        self._wanted: asyncio.Queue[Ears | None] = asyncio.Queue()
 
     @property
     def engine(self) -> str | None:
@@ -47,11 +81,7 @@ class Listening:
     def configure(self, start: Start) -> bool:
         """Takes the client's settings; True if ears are being claimed, so that ``ready`` will be told."""
         before, self._settings = self._settings, start
-        is_alike = (before.audio_in, before.language, before.end_silence_ms) == (
-            start.audio_in,
-            start.language,
-            start.end_silence_ms,
-        )
+        is_alike = (before.audio_in, _wanted(before)) == (start.audio_in, _wanted(start))
         if start.audio_in is None or (self._ears is not None and is_alike):
             return False
         self._listen(start.audio_in)
@@ -72,27 +102,72 @@ class Listening:
         ears = self._ears or self._listen(DEFAULT_AUDIO_IN)
         ears.hear(pcm)
 
+    def release(self) -> None:
+        """Nobody is there to be listened to: what was being said is over, and the ears are given back."""
+        if self._ears is None:
+            return
+        self._end_open(self._ears)
+        self._before, self._ears = self._ears, None
+        self._wanted.put_nowait(None)
+
     def end_utterance(self) -> None:
         """The client says that the utterance is over."""
         if self._ears is not None:
+            self._discards.end_at(self._ears.heard_ms)
             self._ears.end_utterance()
+
+    def discard(self) -> None:
+        """Throws away what was heard since the last end of an utterance."""
+        ears = self._ears
+        if ears is None or self._discards.is_empty(ears.heard_ms):
+            return
+        for key in self._discards.discard(ears.heard_ms):
+            self._feed(Discarded(utterance=key))
+            self._open = None if key == self._open else self._open
+        ears.end_utterance(is_discarded=True)
 
     def deliver(self, event: EarsEvent) -> None:
         """Takes an event of a worker; those of another lease are ignored."""
         ears = self._ears
-        if ears is None or not ears.is_current(event):
+        if ears is None or not ears.is_current(event) or self._is_discarded(event, ears):
             return
         match event:
-            case SpeechStarted():
-                self._feed(event)
-            case Partial(text=text):
-                self._sink.emit(PartialEvent(text=text))
+            case SpeechStarted(at_ms=at_ms):
+                self._open = _key(event)
+                began_at = ears.arrived_at(at_ms)
+                at_ms = ears.session_ms(at_ms)
+                self._feed(Onset(at_ms=at_ms, utterance=_key(event), began_at=began_at))
+            case SpeechProgress(speech_ms=speech_ms, silence_ms=silence_ms):
+                self._feed(Spoken(utterance=_key(event), speech_ms=speech_ms, silence_ms=silence_ms))
+            case Partial(text=text, stable=stable):
+                if text:
+                    self._sink.emit(PartialEvent(text=text, stable=stable))
+                self._feed(Understood(utterance=_key(event), text=text))
+            case TurnLikely():
+                self._feed(Likely(ask=self._asked(event, ears)))
+            case SpeechResumed():
+                self._feed(WentOn(utterance=_key(event)))
             case Final():
                 self._final(event, ears)
             case EarsFailed(utterance=utterance) if utterance:
-                self._failed(event)
+                self._failed(event, ears)
             case _:
                 pass
+
+    def _is_discarded(self, event: EarsEvent, ears: Ears) -> bool:
+        """Whether it tells of an utterance that the client has thrown away."""
+        if isinstance(event, EarsAlive) or not event.utterance:
+            return False
+        key = _key(event)
+        if not _is_empty(event):
+            began_ms = event.at_ms if isinstance(event, SpeechStarted) else 0
+            self._discards.begin(key, ears.session_ms(began_ms))
+        is_discarded = self._discards.covers(key)
+        if isinstance(event, Final | EarsFailed):
+            self._discards.over(key)
+            if isinstance(event, Final) and is_discarded:
+                ears.spoke_until(event)  # lets go of its frames
+        return is_discarded
 
     async def run(self) -> None:
         """Keeps the ears claimed and fed, until cancelled; their slot is freed then."""
@@ -101,60 +176,124 @@ class Listening:
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
-                    ears = await self._wanted.get()
+                    before, ears = ears, await self._wanted.get()
                     if running is not None:
                         running.cancel()
-                    running = tasks.create_task(ears.run(), name=f"ears {self._sid}")
+                    if ears is not None:
+                        running = tasks.create_task(ears.run(), name=f"ears {self._sid}")
+                    elif before is not None:
+                        await _close(before)
         finally:
             if ears is not None:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(ears.close(), 1.0)
+                await _close(ears)
 
     def _listen(self, audio_in: AudioIn) -> Ears:
-        wanted = EarsWanted(
-            rate_hz=audio_in.rate_hz,
-            language=self._settings.language,
-            end_silence_ms=self._settings.end_silence_ms,
-        )
-        lease = self._ears.lease if self._ears is not None else 0
-        self._ears = Ears(self._around, self._sid, wanted, self._changed, lease=lease)
+        wanted = replace(_wanted(self._settings), rate_hz=audio_in.rate_hz)
+        before = self._ears or self._before
+        self._end_open(before)
+        self._ears = Ears(self._around, self._sid, wanted, self._changed, after=before)
         self._wanted.put_nowait(self._ears)
         return self._ears
 
+    def _end_open(self, leaving: Ears | None) -> None:
+        """The ears that leave will not bring an utterance to its end."""
+        if self._open is not None:
+            end_ms = leaving.heard_ms if leaving is not None else 0
+            self._over(HeardNothing(utterance=self._open, is_failure=True, end_ms=end_ms))
+
     def _changed(self, now: EarsClaimed | EvaError) -> None:
         if isinstance(now, EvaError):
-            message = "nobody can listen right now; what is said is kept until somebody can"
-            self._sink.emit(ErrorEvent(code="no_ears", message=message, retry_after_ms=1000))
+            why = now.reason if isinstance(now, NoEars) else "nobody can listen right now"
+            message = f"{why}; what is said is kept until somebody can"
+            retry_after_ms = now.retry_after_ms if isinstance(now, NoEars) else AGAIN_MS
+            self._sink.emit(ErrorEvent(code="no_ears", message=message, retry_after_ms=retry_after_ms))
         else:
             self.ready()
 
     def _final(self, final: Final, ears: Ears) -> None:
         spoke_until = ears.spoke_until(final)
         if not final.text.strip():
-            self._feed(HeardNothing())
+            end_ms = ears.heard_ms if _is_empty(final) else ears.session_ms(final.end_ms)
+            self._over(HeardNothing(utterance=_key(final), end_ms=end_ms))
             return
         is_degraded = ears.claimed is not None and ears.claimed.is_degraded
         report = EngineReport(
             engine=final.engine, model=final.model, device=final.device, is_degraded=is_degraded
         )
-        self._feed(
-            Ask(
-                text=final.text.strip(),
-                wants_audio=self._settings.audio_out is not None,
-                language=final.language or self._settings.language,
-                voice=self._settings.voice,
-                is_spoken=True,
+        asked = self._asked(final, ears)
+        self._over(
+            replace(
+                asked,
                 spoke_until=spoke_until,
+                start_ms=ears.session_ms(final.start_ms),
                 endpoint_ms=final.endpoint_ms,
                 ears=report,
+                is_deliberate=final.ended_by == "manual",
             )
         )
 
-    def _failed(self, failed: EarsFailed) -> None:
-        """Says that the utterance was not understood: as an event, and aloud."""
+    def _over(self, event: Ask | HeardNothing) -> None:
+        """Tells the end of an utterance."""
+        if self._open is not None and event.utterance >= self._open:
+            self._open = None
+        self._feed(event)
+
+    def _asked(self, heard: Final | TurnLikely, ears: Ears) -> Ask:
+        return Ask(
+            text=heard.text.strip(),
+            wants_audio=self._settings.audio_out is not None,
+            language=heard.language or self._settings.language,
+            voice=self._settings.voice,
+            is_spoken=True,
+            utterance=_key(heard),
+            end_ms=ears.session_ms(heard.end_ms),
+            wish=self.wish,
+        )
+
+    def _failed(self, failed: EarsFailed, ears: Ears) -> None:
+        """Says that the utterance was not understood: as an event, and aloud where EVA answers."""
         language = self._settings.language
         is_foreign = failed.code == "unsupported_language"
         text = phrases.unsupported_language(language) if is_foreign else phrases.misheard(language)
-        self._sink.emit(ErrorEvent(code=failed.code, message=failed.message))
-        self._feed(HeardNothing())  # each speech_started is followed by one final
-        self._feed(Say(text=text, language=language, voice=self._settings.voice))
+        aloud = Say(text=text, language=language, voice=self._settings.voice)
+        self._over(  # each onset has one final
+            HeardNothing(
+                utterance=_key(failed),
+                is_failure=True,
+                end_ms=ears.heard_ms,
+                code=failed.code,
+                message=failed.message,
+                say=aloud if self._settings.turn_taking.answers else None,
+            )
+        )
+
+
+async def _close(ears: Ears) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.0):  # `wait_for` would forget a cancellation that comes with its end
+            await ears.close()
+
+
+def _wanted(start: Start) -> EarsWanted:
+    """Returns what the ears must know of a client's settings, at the usual rate."""
+    turns = start.turn_taking
+    return EarsWanted(
+        rate_hz=DEFAULT_AUDIO_IN.rate_hz,
+        language=start.language,
+        end_silence_ms=start.end_silence_ms,
+        turn_detection=turns.mode,
+        min_silence_ms=turns.min_silence_ms,
+        max_silence_ms=turns.max_silence_ms,
+        onset=turns.threshold,
+    )
+
+
+def _is_empty(event: EarsEvent) -> bool:
+    """Whether it answers an end that nothing was said before."""
+    return isinstance(event, Final) and not (event.text or event.end_ms)
+
+
+def _key(
+    event: SpeechStarted | SpeechProgress | Partial | TurnLikely | SpeechResumed | Final | EarsFailed,
+) -> UtteranceKey:
+    return event.lease, event.utterance

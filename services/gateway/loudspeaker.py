@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.gateway.chat_protocol import AudioEvent, AudioOut, Format, ServerEvent
-from services.gateway.containers import Container, make_container
+from services.gateway.containers import Container, codec_of, make_container, rate_of
 from shared.messages import AudioChunk, AudioFormat
 
-OPUS_RATE_HZ = 48000
+
+def voice_format(audio_out: AudioOut) -> AudioFormat:
+    """Returns what the voice has to make for a client's format."""
+    form = audio_out.format
+    return AudioFormat(codec=codec_of(form), rate_hz=rate_of(form, audio_out.rate_hz))
 
 
 class Sink(Protocol):
@@ -35,6 +39,8 @@ class _Track:
     """The container's beginning, until it was sent."""
     seq: int = 0
     segment: int = 0
+    begins_ms: float = 0.0
+    """Where in the turn's sound that begins which was not sent."""
     duration_ms: float = 0.0
     """Sound that the container holds back."""
 
@@ -47,17 +53,16 @@ class Loudspeaker:
         self._turn_id = turn_id
         self._wanted = AudioOut()
         self._track: _Track | None = None
+        self._begins_ms = 0.0
 
     def use(self, audio_out: AudioOut) -> AudioFormat:
         """Sets the client's format from the next turn on; returns what the voice has to make for it."""
         self._wanted = audio_out
-        match audio_out.format:
-            case "opus":
-                return AudioFormat(codec="opus", rate_hz=OPUS_RATE_HZ)
-            case "mp3":
-                return AudioFormat(codec="mp3", rate_hz=audio_out.rate_hz)
-            case "pcm" | "wav":
-                return AudioFormat(codec="pcm", rate_hz=audio_out.rate_hz)
+        return voice_format(audio_out)
+
+    def begin_at(self, ms: float) -> None:
+        """What is played next begins a container, ``ms`` behind the beginning of its turn's sound."""
+        self._track, self._begins_ms = None, ms
 
     def play(self, turn: int, chunk: AudioChunk) -> None:
         """Sends one chunk."""
@@ -65,6 +70,7 @@ class Loudspeaker:
         if track is None or track.turn != turn:
             container = make_container(self._wanted.format, chunk.rate_hz)
             track = _Track(turn, self._wanted.format, chunk.rate_hz, container, head=container.open())
+            track.begins_ms, self._begins_ms = self._begins_ms, 0.0
             self._track = track
         track.segment = chunk.segment
         track.duration_ms += 1000 * chunk.samples / chunk.rate_hz
@@ -88,7 +94,9 @@ class Loudspeaker:
             rate_hz=track.rate_hz,
             duration_ms=round(track.duration_ms, 3),
             size_bytes=len(payload),
+            start_ms=round(track.begins_ms, 3),
         )
+        track.begins_ms += track.duration_ms
         track.head, track.duration_ms = b"", 0.0
         track.seq += 1
         self._sink.emit(event, payload)

@@ -1,5 +1,8 @@
 """The conversations' memory: one record per session in a key-value bucket, with a time to live.
 
+A session belongs to the API key that made it (its ``owner``): each key has session ids of its own, so that
+the id of another key's session is one that nobody has used yet, for whoever asks in whatever way.
+
 The bucket is opened at the first use, so a gateway can start before its broker. Erasing holds against a
 session that is being talked in: what it would still save is dropped, until it is loaded anew.
 """
@@ -37,6 +40,18 @@ def check_session_id(session_id: str) -> str:
     return session_id
 
 
+def name_of(sid: str, owner: str) -> str:
+    """Returns what gateways call a session among themselves; fits a key of the store, and one of a subject.
+
+    ``owner``: the id of the API key that it belongs to; "" where no key is asked for.
+
+    Raises:
+        BadInput: as ``check_session_id``.
+    """
+    check_session_id(sid)
+    return f"{owner}={sid}" if owner else sid
+
+
 class Memory:
     """What was said in each session."""
 
@@ -48,11 +63,11 @@ class Memory:
         self.malformed = 0
         """Records that could not be read."""
 
-    async def load(self, sid: str) -> SessionRecord | None:
+    async def load(self, sid: str, *, owner: str = "") -> SessionRecord | None:
         """Returns the session's memory; None if there is none that can be read. Raises ``BusDown``."""
-        check_session_id(sid)
-        data = await (await self._bucket()).get(sid)
-        self._erased.pop(sid, None)
+        name = name_of(sid, owner)
+        data = await (await self._bucket()).get(name)
+        self._erased.pop(name, None)
         if data is None:
             return None
         try:
@@ -62,23 +77,30 @@ class Memory:
             log.error("memory.malformed", sid=sid, size_bytes=len(data))
             return None
 
-    async def save(self, sid: str, record: SessionRecord) -> None:
+    def keep_again(self, sid: str, *, owner: str = "") -> None:
+        """The session was handed over, not loaded: what it saves from now on is kept, whatever was erased."""
+        self._erased.pop(name_of(sid, owner), None)
+
+    async def save(self, sid: str, record: SessionRecord, *, owner: str = "") -> None:
         """Keeps the session's memory, unless it was erased since it was loaded. Raises ``BusDown``."""
-        check_session_id(sid)
-        if sid in self._erased:
+        name = name_of(sid, owner)
+        if name in self._erased:
             return
         bucket = await self._bucket()
-        await bucket.put(sid, _encoder.encode(record))
-        if sid in self._erased:  # while this was on its way
-            await bucket.delete(sid)
+        await bucket.put(name, _encoder.encode(record))
+        if name in self._erased:  # while this was on its way
+            await bucket.delete(name)
 
-    async def erase(self, sid: str) -> bool:
+    async def erase(self, sid: str, *, owner: str = "") -> bool:
         """Erases the session's memory; False if there was none. Raises ``BusDown``."""
-        check_session_id(sid)
-        self._erased[sid] = None
+        self.keep_no_more(sid, owner=owner)
+        return await (await self._bucket()).delete(name_of(sid, owner))
+
+    def keep_no_more(self, sid: str, *, owner: str = "") -> None:
+        """The session is being erased, by whomever: what it would still save is dropped."""
+        self._erased[name_of(sid, owner)] = None
         if len(self._erased) > MAX_ERASED:
             self._erased.popitem(last=False)
-        return await (await self._bucket()).delete(sid)
 
     async def probe(self) -> None:
         """Reads a key that nobody has: the store answers. Raises ``BusDown``."""

@@ -32,6 +32,11 @@ class MicRing:
         self.next_seq = 0
 
     @property
+    def heard_ms(self) -> int:
+        """How much has come in all, audio time."""
+        return 1000 * self._end // self.rate_hz
+
+    @property
     def first_seq(self) -> int:
         """The oldest frame still held; ``next_seq`` if there is none."""
         return self._frames[0].seq if self._frames else self.next_seq

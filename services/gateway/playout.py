@@ -3,19 +3,23 @@
 Segments are made by several workers at once and some are made twice; they are *played* in the order of
 their numbers, each sample once. A chunk says where in its segment it starts, so a second take of a
 segment that broke off goes on at the first sample that was not received yet.
+
+What was heard of a segment is exact to the word where its voice tells when its words are said (``cues``),
+else by proportion of its letters.
+
+While it is held (the person may be interrupting) nothing is sent and the playback stands still.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-import msgspec
-
-from shared.messages import AudioChunk
-
-BYTES_PER_SAMPLE = 2
+from services.gateway.cues import Cues, Score
+from services.gateway.sent import Sent, can_be_cut, cut_front
+from shared.messages import AudioChunk, Timing
 
 
 @dataclass(slots=True)
@@ -26,8 +30,17 @@ class _Track:
     received: int = 0
     """Samples, contiguous from the start."""
     waiting: deque[AudioChunk] = field(default_factory=deque)
+    received_s: float = 0.0
     sent_ms: float = 0.0
+    at_ms: float = 0.0
+    """Where in the turn's sound its first sample lies, as the last chunk was sent."""
+    score: Score = field(default_factory=Score)
     is_complete: bool = False
+
+    def text_until(self, at_ms: float, fraction: float) -> str:
+        """Returns the words that end by a moment of the turn's sound; by proportion if that is not known."""
+        heard = self.score.heard(self.text, (at_ms - self.at_ms) / 1000)
+        return _words_within(self.text, fraction) if heard is None else " ".join(self.text[:heard].split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +54,30 @@ class Playout:
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
+        self._bridges_ms: dict[int, float] = {}
+        """Sound that is nobody's words, in front of the segment of this number."""
         self._head = 0
         self._first_sent_at: float | None = None
         self._reported: _Report | None = None
+        self._is_held = False
+        self._sent = Sent()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the playback stands still."""
+        return self._is_held
+
+    def hold(self, now: float) -> None:
+        """Stops the playback where it is."""
+        if self._first_sent_at is not None:
+            self._reported = _Report(self.played_ms(now), now)
+        self._is_held = True
+
+    def release(self, now: float) -> None:
+        """Lets the playback go on from where it was held; what has become ready meanwhile can be taken."""
+        if self._reported is not None:
+            self._reported = _Report(self._reported.ms, now)
+        self._is_held = False
 
     def open(self, text: str) -> None:
         """The next segment will say this."""
@@ -56,11 +90,16 @@ class Playout:
             return False
         end = chunk.start + chunk.samples
         if end > track.received:
-            if chunk.start < track.received and chunk.codec == "pcm":
-                chunk = _behind(chunk, track.received)
-            track.received = end
+            if chunk.start < track.received and can_be_cut(chunk):
+                chunk = cut_front(chunk, track.received - chunk.start)
+            track.received, track.received_s = end, end / chunk.rate_hz
             track.waiting.append(chunk)
         return True
+
+    def time(self, timing: Timing) -> None:
+        """Takes in when the words of a segment are said."""
+        track = self._tracks[timing.segment]
+        track.score.add(timing, track.received_s)
 
     def complete(self, segment: int, samples: int) -> bool:
         """All of the segment's chunks were sent; False if some of its samples are missing."""
@@ -68,21 +107,84 @@ class Playout:
         track.is_complete = track.received >= samples
         return track.is_complete
 
+    def bridge(self, chunks: Sequence[AudioChunk], now: float) -> None:
+        """This sound, of no segment, was sent behind all segments so far; what was sent is through."""
+        self._note_sending(now)
+        place = len(self._tracks)
+        for chunk in chunks:
+            self._sent.note(self.sent_ms, chunk)
+            ms = 1000 * chunk.samples / chunk.rate_hz
+            self._bridges_ms[place] = self._bridges_ms.get(place, 0.0) + ms
+
+    def skip(self, ms: float, now: float) -> None:
+        """So much of the turn's sound was played elsewhere; what is sent here follows it."""
+        self._bridges_ms[0], self._reported = ms, _Report(ms, now)
+
+    def rewind(self, ms: float, now: float) -> tuple[float, list[AudioChunk]]:
+        """Returns what was sent already and is played from ``ms`` on, and where that begins.
+
+        The playback counts as being there; it is to be held.
+        """
+        begins_ms, chunks = self._sent.behind(min(max(0.0, ms), self.sent_ms))
+        for track in (track for track in self._tracks if track.sent_ms):
+            track.score.again((begins_ms - track.at_ms) / 1000)
+        self.report(begins_ms, now)
+        return begins_ms, chunks
+
+    def cut(self) -> None:
+        """Drops what was not sent; what is opened next follows what was."""
+        for track in self._tracks[self._head :]:
+            track.text = track.text_until(track.at_ms + track.sent_ms, 1 / 1.2) if track.sent_ms else ""
+            track.waiting.clear()
+            track.is_complete = True
+        self._head = len(self._tracks)
+
     def take_playable(self, now: float) -> list[AudioChunk]:
-        """Returns what is next to be sent, in order; it counts as sent."""
+        """Returns what is next to be sent, in order; it counts as sent. Nothing while it is held."""
         playable: list[AudioChunk] = []
-        while self._head < len(self._tracks):
+        while not self._is_held and self._head < len(self._tracks):
             track = self._tracks[self._head]
             while track.waiting:
                 chunk = track.waiting.popleft()
+                if not playable:
+                    self._note_sending(now)
+                    self._sent.forget(self.played_ms(now))
+                self._sent.note(self.sent_ms, chunk)
+                track.at_ms = self._begins_ms(self._head) + track.sent_ms - 1000 * chunk.start / chunk.rate_hz
                 track.sent_ms += 1000 * chunk.samples / chunk.rate_hz
                 playable.append(chunk)
             if not track.is_complete:
                 break
             self._head += 1
-        if playable and self._first_sent_at is None:
-            self._first_sent_at = now
         return playable
+
+    def cues(self, chunks: list[AudioChunk]) -> dict[int, Cues]:
+        """Returns what is to be told before these chunks, which were taken just now, by segment."""
+        until_s = {chunk.segment: (chunk.start + chunk.samples) / chunk.rate_hz for chunk in chunks}
+        due = {
+            segment: self._tracks[segment].score.due(end_s, self._tracks[segment].at_ms)
+            for segment, end_s in until_s.items()
+            if segment >= 0
+        }
+        return {segment: cues for segment, cues in due.items() if cues is not None}
+
+    def text(self, segment: int) -> str:
+        """What a segment says."""
+        return self._tracks[segment].text
+
+    def _begins_ms(self, segment: int) -> float:
+        """Where in the turn's sound a segment begins, all before it having been sent."""
+        bridges_ms = sum(ms for place, ms in self._bridges_ms.items() if place <= segment)
+        return bridges_ms + sum(track.sent_ms for track in self._tracks[:segment])
+
+    def _note_sending(self, now: float) -> None:
+        """Sound is about to be sent: the playback begins, or goes on where it had run dry."""
+        ends_at = self.ends_at
+        if self._first_sent_at is None:
+            self._first_sent_at = now
+            self.release(now)
+        elif ends_at is not None and ends_at < now:
+            self._reported = _Report(self.sent_ms, now)
 
     @property
     def head(self) -> int:
@@ -90,18 +192,27 @@ class Playout:
         return self._head
 
     @property
-    def sent_ms(self) -> float:
-        """Duration of the sound sent so far."""
+    def answer_ms(self) -> float:
+        """Duration of the segments' sound sent so far."""
         return sum(track.sent_ms for track in self._tracks)
 
     @property
+    def sent_ms(self) -> float:
+        """Duration of all sound sent so far."""
+        return self.answer_ms + sum(self._bridges_ms.values())
+
+    @property
     def ends_at(self) -> float | None:
-        """When what was sent will have been played; None if nothing was."""
-        if self._first_sent_at is None:
+        """When what was sent will have been played; None if nothing was, or while it is held."""
+        if self._first_sent_at is None or self._is_held:
             return None
         if self._reported is not None:
             return self._reported.at + max(0.0, self.sent_ms - self._reported.ms) / 1000
         return self._first_sent_at + self.sent_ms / 1000
+
+    def has_ended(self, now: float) -> bool:
+        """Whether all that was sent has been played, if anything was."""
+        return not self._is_held and (self.ends_at or now) <= now
 
     def report(self, ms: float, now: float) -> None:
         """Notes the client's own account of how far it has played."""
@@ -110,33 +221,46 @@ class Playout:
     def played_ms(self, now: float) -> float:
         """How much was played: the client's last account and the time since then."""
         if self._first_sent_at is None:
-            return 0.0
+            return self._reported.ms if self._reported is not None else 0.0
         start = self._reported or _Report(0.0, self._first_sent_at)
+        if self._is_held:
+            return start.ms
         return min(self.sent_ms, start.ms + 1000 * max(0.0, now - start.at))
 
     def heard(self, now: float) -> str:
-        """Returns the words that were played to their end; within a segment by proportion of its letters."""
-        left = self.played_ms(now)
-        said: list[str] = []
+        """Returns the words that were played to their end."""
+        return " ".join(text for text in self._heard(now) if text)
+
+    def unheard(self, now: float) -> list[str]:
+        """Returns of each segment the words that were not played to their end."""
+        heard = self._heard(now)
+        return [
+            " ".join(track.text.split()[len(said.split()) :])
+            for track, said in zip(self._tracks, heard, strict=True)
+        ]
+
+    def _heard(self, now: float) -> list[str]:
+        """Returns of each segment the words that were played to their end."""
+        left = played_ms = self.played_ms(now)
+        said = [""] * len(self._tracks)
         for index, track in enumerate(self._tracks):
+            left -= self._bridges_ms.get(index, 0.0)
             if left <= 0:
                 break
             if index < self._head and left >= track.sent_ms:
-                said.append(track.text)
+                said[index] = track.text
             else:
                 # A segment still being made is longer than what was sent of it: a fifth more is assumed.
                 length_ms = track.sent_ms if index < self._head else 1.2 * track.sent_ms
-                said.append(_words_within(track.text, left / length_ms if length_ms else 0.0))
+                said[index] = track.text_until(played_ms, left / length_ms if length_ms else 0.0)
             left -= track.sent_ms
-        return " ".join(text for text in said if text)
+        return said
 
-
-def _behind(chunk: AudioChunk, received: int) -> AudioChunk:
-    """Cuts off the samples that were received already."""
-    cut = received - chunk.start
-    return msgspec.structs.replace(
-        chunk, start=received, samples=chunk.samples - cut, data=chunk.data[cut * BYTES_PER_SAMPLE :]
-    )
+    def around(self, now: float, *, before: int, ahead: int) -> str:
+        """Returns the last so many words that were played, and the next ones behind them."""
+        words = " ".join(track.text for track in self._tracks).split()
+        at = len(self.heard(now).split())
+        return " ".join(words[max(0, at - before) : at + ahead])
 
 
 def _words_within(text: str, fraction: float) -> str:

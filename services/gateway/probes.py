@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
+from services.gateway import page
 from services.gateway.door import Door
-from services.gateway.health import Health
-from services.gateway.metrics import CONTENT_TYPE
+from services.gateway.health import ProcessHealth
+from services.gateway.metrics import OPENMETRICS
 from services.gateway.problems import json_response
+from services.gateway.process_metrics import merged
+from services.gateway.siblings import Told, together
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +21,19 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[str]
 
 
+class Liveness(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of ``GET /livez``."""
+
+    alive: bool
+
+
+def told_by(door: Door) -> Told:
+    """Returns what this process tells its siblings."""
+    health = ProcessHealth(status=door.watch.health().status, sessions=door.sessions)
+    metrics, openmetrics = (door.metrics.page(accept)[0].decode() for accept in ("", OPENMETRICS))
+    return Told(health=health, metrics=metrics, openmetrics=openmetrics)
+
+
 def routes(door: Door) -> APIRouter:
     """Returns the endpoints."""
     router = APIRouter()
@@ -27,6 +41,9 @@ def routes(door: Door) -> APIRouter:
     @router.get("/health", summary="What serves, what is proven, and what is wrong")
     async def health() -> Response:
         now = door.watch.health()
+        if door.siblings is not None:
+            told = await door.siblings.told(told_by(door))
+            now = together(now, door.siblings.healths(told))
         return json_response(now, 503 if now.status == "unhealthy" else 200)
 
     @router.get("/readyz", summary="200 once every stage is ready and a turn was audible")
@@ -38,31 +55,17 @@ def routes(door: Door) -> APIRouter:
 
     @router.get("/livez", summary="This process answers")
     async def livez() -> Response:
-        return json_response({"alive": True})
+        return json_response(Liveness(alive=True))
 
     @router.get("/metrics", summary="Figures for Prometheus")
-    async def metrics() -> Response:
-        return Response(door.metrics.render(), media_type=CONTENT_TYPE)
+    async def metrics(request: Request) -> Response:
+        page, content_type = door.metrics.page(request.headers.get("accept", ""))
+        if door.siblings is not None:
+            told = await door.siblings.told(told_by(door))
+            is_open = content_type.startswith(OPENMETRICS)
+            pages = {name: one.openmetrics if is_open else one.metrics for name, one in told.items()}
+            page = merged(pages).encode()
+        return Response(page, media_type=content_type)
 
-    @router.get("/", include_in_schema=False)
-    async def page() -> Response:
-        return Response(_page(door.watch.health()), media_type="text/html; charset=utf-8")
-
+    router.include_router(page.routes())
     return router
-
-
-def _page(health: Health) -> str:
-    stages = "".join(
-        f"<tr><th>{escape(name)}<td>{escape(stage.state)}<td>{escape(stage.engine)}<td>{escape(stage.device)}"
-        for name, stage in health.stages.items()
-    )
-    reasons = "".join(f"<li>{escape(reason)}" for reason in health.reasons)
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>EVA</title><style>'
-        "body{font:16px system-ui;max-width:40em;margin:3em auto}td,th{padding:.2em 1em;text-align:left}"
-        "</style><h1>EVA</h1><p>A self-hosted voice companion: talk or type, and hear an answer at once."
-        f"<p>Status: <b>{escape(health.status)}</b><ul>{reasons}</ul>"
-        f"<table><tr><th>stage<th>state<th>engine<th>device{stages}</table>"
-        '<p><a href="/health">health</a> · <a href="/metrics">metrics</a> · '
-        '<a href="/openapi.json">HTTP interface</a> · conversation: <code>WS /ws/chat</code>'
-    )

@@ -8,26 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from dataclasses import replace
 
+import msgspec
+
+from services.gateway.alarm import Alarm
 from services.gateway.chat_protocol import (
     AnyClientMessage,
     EndOfSpeech,
     ErrorEvent,
     Interrupt,
+    OngoingTurn,
     Ping,
     Played,
     Pong,
     Ready,
     Start,
+    ToolResult,
+    TurnDone,
     UserText,
 )
-from services.gateway.conversation import Conversation
+from services.gateway.conversation import Dialogue
 from services.gateway.ears import EarsEvent
 from services.gateway.keeper import Keeper
 from services.gateway.listening import Listening
 from services.gateway.loudspeaker import Loudspeaker, Sink
+from services.gateway.memory import name_of
+from services.gateway.session_settings import barge_in, is_wanted
+from services.gateway.stock import SessionClips
 from services.gateway.surroundings import Surroundings
 from services.gateway.turn import TurnMachine
+from services.gateway.turn_actions import Take, playing
 from services.gateway.turn_io import (
     Action,
     Ask,
@@ -36,31 +47,48 @@ from services.gateway.turn_io import (
     DropAudio,
     Emit,
     EmitAudio,
+    Forget,
+    GoesOn,
     Halt,
     Input,
+    Pend,
     PlayedTo,
     Remember,
+    Returned,
     Say,
     Speak,
     Think,
     Tick,
     TurnReport,
+    Wish,
 )
-from services.gateway.work import Publisher, Work
-from shared.messages import AnyMessage
+from services.gateway.work import MOST_WAITING, Publisher, TooManyTurns, Work
+from shared.messages import AnyMessage, SessionClaim, SessionRecord, Summary
 from shared.subjects import new_token
+from shared.trace import TurnTraces
 
-OUTBOX = 1000
-"""Works that may wait for the broker; a client that asks faster than it takes them is told ``busy``."""
+DEAF_S = 0.2
+"""How long, behind EVA's last sound, half duplex goes on: the client plays a little later, and rooms ring."""
 
 
 class Session:
     """A conversation with one client; made by ``Hub.session``. All but ``run`` is synchronous."""
 
+    turns: type[TurnMachine] = TurnMachine
+
     def __init__(
-        self, sid: str, around: Surroundings, sink: Sink, conversation: Conversation, *, remember: bool
+        self,
+        sid: str,
+        around: Surroundings,
+        sink: Sink,
+        conversation: Dialogue,
+        *,
+        remember: bool,
+        owner: str = "",
     ) -> None:
         self.sid = sid
+        self.owner, self.name = owner, name_of(sid, owner)
+        """What gateways call the conversation: each owner has session ids of its own."""
         self.key = new_token()
         """Its name on the bus, new each time: no repeated message id, no cancel and no late event of an
         earlier connection to the same conversation can touch it."""
@@ -68,19 +96,30 @@ class Session:
         self._observer = around.observer
         self._sink = sink
         self._conversation = conversation
-        save = functools.partial(around.memory.save, sid) if remember else None
+        save = functools.partial(around.memory.save, sid, owner=owner) if remember else None
         self._keeper = Keeper(sid, save)
-        self._publisher = Publisher(around.bus, around.gw, self.key, self._keeper, conversation)
-        self._machine = TurnMachine(sid, around.policy, turns=conversation.record.turns)
+        self._traces = TurnTraces(is_sampled=around.tracer.is_on)
+        self._publisher = Publisher(
+            around.bus, around.gw, self.key, self._keeper, conversation, traces=self._traces
+        )
+        self._stock = stock = around.stock
+        self._machine = self.turns(
+            sid,
+            around.policy,
+            turns=conversation.record.turns,
+            clips=SessionClips(stock, lambda: self._publisher.audio) if stock is not None else None,
+        )
         self._speaker = Loudspeaker(sink, self._machine.turn_id)
         self._listening = Listening(around, self.key, sink, self._feed)
         self._listening.ready = self._ready
         self._settings = Start()
         self._is_resumed = False
         self._is_finished = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings_at = 0.0
+        self._playing: Take | None = None
+        """What the last input has had played."""
+        self._alarm = Alarm(around.clock, lambda: self._feed(Tick()))
         self._outbox: asyncio.Queue[Work | None] = asyncio.Queue()
+        self._working: asyncio.Task[None] | None = None
 
     def handle(self, message: AnyClientMessage) -> None:
         """Takes a control message of the client; ``Stop`` is the matter of whoever owns the session."""
@@ -96,18 +135,82 @@ class Session:
             case Played(turn_id=turn_id, ms=ms):
                 if turn_id == self._machine.turn_id(self._machine.turns):
                     self._feed(PlayedTo(turn=self._machine.turns, ms=ms))
+            case ToolResult(call_id=call_id, output=output):
+                self._feed(Returned(call_id=call_id, output=output))
             case Ping(id=number):
                 self._sink.emit(Pong(id=number))
-            case _:
-                pass
 
     def hear(self, pcm: bytes) -> None:
-        """Takes one microphone frame. Raises ``BadInput`` if it is empty, too long or has half a sample."""
-        self._listening.hear(pcm)
+        """Takes one microphone frame. Raises ``BadInput`` if it is empty, too long or has half a sample.
 
-    def say(self, text: str, *, speed: float = 1.0, voice: str = "") -> str:
+        Half duplex: while EVA is heard the ears get silence instead, so that their time goes on and an
+        utterance in flight comes to its end.
+        """
+        is_deaf = self._settings.barge_in.mode == "half_duplex" and self._machine.is_speaking(
+            self._clock(), tail_s=DEAF_S
+        )
+        self._listening.hear(bytes(len(pcm)) if is_deaf else pcm)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more is taken; what is still to be stored may be on its way."""
+        return self._is_finished
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a turn has begun that has no end yet."""
+        return self._machine.is_answering
+
+    @property
+    def wish(self) -> Wish:
+        """How answers are to be made from now on, spoken turns' too; what is in flight is not touched."""
+        return self._listening.wish
+
+    @wish.setter
+    def wish(self, wish: Wish) -> None:
+        self._listening.wish = wish
+
+    def respond(
+        self,
+        *,
+        text: str | None,
+        wish: Wish | None = None,
+        wants_audio: bool = True,
+        voice: str = "",
+        language: str = "",
+    ) -> str:
+        """Begins a turn, in place of one that is in flight; returns its id.
+
+        Args:
+            text: the question; None: the conversation as it stands is answered.
+            wish: None: the session's.
+            wants_audio: no sound is made where the session has none.
+            voice: empty: the session's.
+            language: ISO 639-1; empty: the session's.
+
+        Raises:
+            TooManyTurns: the broker does not take what is waiting.
+        """
+        if self._outbox.qsize() >= MOST_WAITING:
+            raise TooManyTurns("too many turns are waiting")
+        return self._feed(
+            Ask(
+                text=text,
+                wish=self.wish if wish is None else wish,
+                wants_audio=wants_audio and self._settings.audio_out is not None,
+                voice=voice or self._settings.voice,
+                language=language or self._settings.language,
+            )
+        )
+
+    def discard(self) -> None:
+        """Throws away what was heard since the last end of an utterance: no final of it follows."""
+        self._listening.discard()
+
+    def say(self, text: str, *, speed: float = 1.0, voice: str = "", mood: str = "") -> str:
         """Speaks a given text, without the mind; returns the turn's id."""
-        return self._feed(Say(text=text, voice=voice, speed=speed, language=self._settings.language))
+        language = self._settings.language
+        return self._feed(Say(text=text, voice=voice, speed=speed, mood=mood, language=language))
 
     def canary(self) -> str:
         """A turn that tests the whole way to audible sound; returns its id."""
@@ -118,18 +221,27 @@ class Session:
         if start.session_id not in {None, self.sid}:
             message = "a socket keeps its session; open another one"
             self._sink.emit(ErrorEvent(code="invalid_request", message=message, param="session_id"))
-            return
+        elif not self._use(start, is_resumed=is_resumed):
+            self._ready()
+
+    def _use(self, start: Start, *, is_resumed: bool) -> bool:
+        """Takes the client's settings; True if ears are being claimed, so that ``ready`` will be told."""
         self._settings, self._is_resumed = start, is_resumed
+        self._machine.use(barge_in(start), answers=start.turn_taking.answers)
         self._conversation.prefer(language=start.language, voice=start.voice)
+        self._publisher.know(persona=start.persona, tools=start.tools)
         if start.audio_out is not None:
             self._publisher.audio = self._speaker.use(start.audio_out)
-        if not self._listening.configure(start):
-            self._ready()
+            if self._stock is not None:
+                self._stock.want(self._publisher.audio, language=start.language, voice=start.voice)
+        return self._listening.configure(start)
 
     def deliver(self, message: AnyMessage) -> None:
         """Takes an event or a checkpoint of this session from the bus."""
         if isinstance(message, EarsEvent):
             self._listening.deliver(message)
+        elif isinstance(message, Summary):
+            self._keeper.keep(self._conversation.summarise(message))
         else:
             self._feed(message)  # type: ignore[arg-type] # what the machine does not know it ignores
 
@@ -138,14 +250,24 @@ class Session:
         async with asyncio.TaskGroup() as tasks:
             listening = tasks.create_task(self._listening.run(), name=f"listening {self.sid}")
             keeping = tasks.create_task(self._keeper.run(), name=f"memory {self.sid}")
-            while (work := await self._outbox.get()) is not None:
-                undelivered = await self._publisher.perform(work)
-                if undelivered is not None:
-                    self._feed(undelivered)
+            self._working = tasks.create_task(self._work(), name=f"work {self.sid}")
+            await asyncio.wait({self._working})
+            self._publisher.settle(self._outbox)
             listening.cancel()
             keeping.cancel()
             await asyncio.wait({keeping})
             await self._keeper.finish()
+
+    async def _work(self) -> None:
+        while (work := await self._outbox.get()) is not None:
+            undelivered = await self._publisher.perform(work)
+            if undelivered is not None:
+                self._feed(undelivered)
+
+    def hurry(self) -> None:
+        """Gives up what is still to be published; what is to be remembered is stored all the same."""
+        if self._working is not None:
+            self._working.cancel()
 
     def finish(self, *, because: ErrorEvent | None = None) -> None:
         """Cancels the answer in flight, keeps what was heard of it, and lets ``run`` end."""
@@ -154,25 +276,21 @@ class Session:
                 self._sink.emit(because)
             self._feed(Halt(reason="closed"))
             self._is_finished = True
-            if self._timer is not None:
-                self._timer.cancel()
+            self._alarm.cancel()
             self._outbox.put_nowait(None)
 
     def _ask(self, message: UserText) -> None:
-        if self._outbox.qsize() >= OUTBOX:
-            text = "too many turns are waiting"
-            self._sink.emit(ErrorEvent(code="busy", message=text, retry_after_ms=1000))
-            return
-        self._feed(
-            Ask(
-                text=message.text,
-                wants_audio=message.include_audio and self._settings.audio_out is not None,
-                voice=message.voice or self._settings.voice,
-                language=self._settings.language,
-            )
-        )
+        try:
+            self.respond(text=message.text, wants_audio=message.include_audio, voice=message.voice)
+        except TooManyTurns as error:
+            self._sink.emit(ErrorEvent(code="busy", message=str(error), retry_after_ms=1000))
 
-    def _ready(self) -> None:
+    def hand_over(self, claim: SessionClaim, because: ErrorEvent) -> SessionRecord:  # noqa: ARG002 - where it lasts
+        """Ends the session for somebody who goes on with it; returns what is remembered of it."""
+        self.finish(because=because)
+        return self._publisher.settle(self._outbox)
+
+    def _ready(self, turn: OngoingTurn | None = None) -> None:
         self._sink.emit(
             Ready(
                 session_id=self.sid,
@@ -183,21 +301,30 @@ class Session:
                 audio_in=self._settings.audio_in,
                 audio_out=self._settings.audio_out,
                 ears=self._listening.engine,
+                turn=turn,
             )
         )
 
     def _feed(self, event: Input) -> str:
         """Gives the machine an input, does what it says, and returns the id of the newest turn."""
         if not self._is_finished:
-            for action in self._machine.handle(event, self._clock()):
+            actions = self._machine.handle(event, self._clock())
+            for action in actions:
                 self._do(action)
-            self._wake()
+            before, self._playing = self._playing, playing(event, actions)
+            goes_on = self._playing is not None and self._playing == before  # then nothing is due sooner
+            if not goes_on and not self._is_finished:
+                self._alarm.set(self._machine.wake_at())
         return self._machine.turn_id(self._machine.turns)
 
     def _do(self, action: Action) -> None:
         match action:
             case Emit(event=event):
-                self._sink.emit(event)
+                if isinstance(event, TurnDone):
+                    turn = int(event.turn_id.rpartition("-")[2])
+                    event = msgspec.structs.replace(event, trace_id=self._traces.of(turn).trace_id)
+                if is_wanted(event, self._settings.timings):
+                    self._sink.emit(event)
             case EmitAudio(turn=turn, chunk=chunk):
                 self._speaker.play(turn, chunk)
             case CloseAudio(turn=turn):
@@ -205,21 +332,11 @@ class Session:
             case DropAudio(turn=turn):
                 self._sink.drop_audio(self._machine.turn_id(turn))
             case TurnReport():
-                self._observer.turn_over(action)
-            case Think() | Speak() | CancelWork() | Remember():
+                trace_id = self._traces.of(action.turn).trace_id
+                self._observer.turn_over(replace(action, trace_id=trace_id))
+            case Think() | Speak() | CancelWork() | Remember() | Forget() | Pend():
                 self._outbox.put_nowait(action)
-
-    def _wake(self) -> None:
-        """Sets the clock for the machine's next deadline; one that only moved back is left to ring early."""
-        wake_at = self._machine.wake_at()
-        if self._timer is not None and (wake_at is None or wake_at < self._rings_at):
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None and wake_at is not None:
-            delay_s = max(0.0, wake_at - self._clock())
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._ring)
-            self._rings_at = wake_at
-
-    def _ring(self) -> None:
-        self._timer = None
-        self._feed(Tick())
+            case GoesOn():
+                pass  # where a client cannot come back
+            case _:
+                self._observer.noted(action)

@@ -5,46 +5,48 @@ The gateway is the only place that knows whether the person heard an answer (the
 here is where work is watched and published again. Messages are fenced: what belongs to another turn, an
 older attempt or an older take is ignored.
 
-Every turn ends with exactly one terminal event: ``turn_done`` (never without audible sound where sound was
-asked for), ``interrupted``, or ``error`` with the turn's id. When no answer can be made the failure is
-spoken before it is reported.
+This module is what was said: asked aloud or typed, likely to have been asked (``speculation``), not asked
+after all. EVA's side is ``answering``; who gives way to whom while both speak is ``floor``. Two promises:
+
+- EVA never begins to speak over somebody: an answer that nothing was heard of waits while they speak;
+- no question is lost: one that was answered too early is asked together with the words that followed, or
+  again, if none did.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum, auto
 
-from services.gateway import progress
-from services.gateway.answer import Answer, Marks
-from services.gateway.chat_protocol import (
-    ErrorEvent,
-    FinalEvent,
-    Flush,
-    Interrupted,
-    ServerEvent,
-    SpeechStartedEvent,
-    TurnDone,
-    TurnStarted,
-)
+from services.gateway import endings, progress, speculation
+from services.gateway.answering import Answering
+from services.gateway.chat_protocol import BargeIn, ErrorEvent, SpeechStoppedEvent
+from services.gateway.clips import Clips, NoClips
+from services.gateway.floor import Floor
+from services.gateway.hearing import Utterance
+from services.gateway.speculation import Ahead
 from services.gateway.turn_io import (
     Action,
     Ask,
     CancelWork,
-    CloseAudio,
-    DropAudio,
-    Emit,
+    Discarded,
     Halt,
     HeardNothing,
     Input,
-    InterruptReason,
+    Likely,
+    Onset,
     PlayedTo,
-    Remember,
+    Returned,
     Say,
+    Speculated,
+    Spoken,
     Tick,
     TurnPolicy,
-    TurnReport,
+    Understood,
+    UtteranceKey,
+    WentOn,
 )
-from shared.messages import SpeechStarted
 
 
 class State(Enum):
@@ -54,173 +56,247 @@ class State(Enum):
     LISTENING = auto()
     THINKING = auto()
     SPEAKING = auto()
+    PAUSED = auto()
 
 
 class TurnMachine:
     """Turns of one session, one at a time. ``turns``: the number of the last one before this machine."""
 
-    def __init__(self, sid: str, policy: TurnPolicy, *, turns: int = 0) -> None:
-        self.state = State.IDLE
-        self.turns = turns
-        self._sid = sid
+    def __init__(self, sid: str, policy: TurnPolicy, *, turns: int = 0, clips: Clips | None = None) -> None:
         self._policy = policy
-        self._answer: Answer | None = None
-        self._out: list[Action] = []
+        self._answering = Answering(sid, policy, turns=turns, clips=clips or NoClips())
+        self._floor = Floor(self._answering, policy)
+        self._answers = True
+        self._ahead: Ahead | None = None
+        self._later: list[Ask] = []
+        """What was said while EVA was not to be interrupted; answered when she is done."""
+
+    @property
+    def turns(self) -> int:
+        """The number of the newest turn."""
+        return self._answering.turns
 
     def turn_id(self, turn: int) -> str:
         """The name of a turn for the client."""
-        return f"{self._sid}-{turn}"
+        return self._answering.turn_id(turn)
+
+    @property
+    def state(self) -> State:
+        """What the session is doing."""
+        answer = self._answering.answer
+        if answer is None:
+            return State.LISTENING if self._floor.hearing.open else State.IDLE
+        if answer.is_paused:
+            return State.PAUSED
+        return State.SPEAKING if answer.has_sent else State.THINKING
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a turn has begun that has no end yet; what is still heard of an answer counts no more."""
+        return self._answering.answer is not None and not self._answering.answer.is_over
+
+    def use(self, barge_in: BargeIn, *, answers: bool = True) -> None:
+        """Sets what happens when the person speaks while EVA does, from the next utterance on.
+
+        ``answers``: whether what they say is answered without being asked for; else it is only told.
+        """
+        self._floor.barge_in, self._answers = barge_in, answers
+
+    def is_speaking(self, now: float, *, tail_s: float = 0.0) -> bool:
+        """Whether EVA's sound is being played, or was until ``tail_s`` ago."""
+        answer = self._answering.answer
+        return (answer is not None and answer.has_sent) or now - self._floor.silent_since < tail_s
 
     def wake_at(self) -> float | None:
         """When ``Tick`` is wanted next; None: not at all."""
-        answer = self._answer
-        if answer is None:
-            return None
-        return answer.playout.ends_at if answer.is_over else answer.due(self._policy)[0]
+        ahead = self._ahead.answer.due(self._policy)[0] if self._ahead is not None else None
+        speaker = self._floor.hearing.newest
+        patience = speaker.heard_at + self._policy.hold_s if self._later and speaker is not None else None
+        times = (self._answering.due_at(), self._floor.hearing.due_at, ahead, patience)
+        return min((at for at in times if at is not None), default=None)
 
     def handle(self, event: Input, now: float) -> list[Action]:
         """Takes one input at ``now``; returns what is to be done, in order."""
-        self._out = []
+        self._answering.out = []
+        before = self._answering.answer
+        self._take(event, now)
+        if self._later and self._answering.answer is None and self._floor.speaker(now) is None:
+            self._ask(replace(self._later.pop(), spoke_until=None, endpoint_ms=0.0), now)
+        self._floor.settle(before, now)
+        return self._answering.out
+
+    def _take(self, event: Input, now: float) -> None:
         match event:
+            case Ask(is_spoken=True):
+                self._final(event, now)
             case Ask() | Say():
-                self._begin(event, now)
-            case SpeechStarted(at_ms=at_ms):
-                self._emit(SpeechStartedEvent(at_ms=at_ms))
-                self._interrupt("speech", now)
-                self.state = State.LISTENING
+                self._command(event, now)
+            case Onset():
+                self._floor.begin(event, now)
+                self._tell_lost()
+            case Spoken() | Understood() | Likely() | WentOn():
+                self._hear(event, now)
             case HeardNothing():
-                self._emit(FinalEvent(text="", language="", turn_id=None))
-                if self.state is State.LISTENING:
-                    self.state = State.IDLE
-            case Halt(reason=reason, played_ms=played_ms):
-                if played_ms is not None and self._answer is not None:
-                    self._answer.playout.report(played_ms, now)
-                self._interrupt(reason, now)
+                self._nothing(event, now)
+            case Discarded(utterance=key):
+                self._discard(key, now)
+            case Halt():
+                self._halt(event, now)
             case PlayedTo(turn=turn, ms=ms):
-                if self._answer is not None and self._answer.turn == turn:
-                    self._answer.playout.report(ms, now)
-                    self._rest(self._answer, now)
+                self._answering.played(turn, ms, now)
+            case Returned():
+                self._answering.returned(event, now)
             case Tick():
                 self._tick(now)
+            case _ if self._ahead is not None and getattr(event, "turn", 0) == self._ahead.answer.turn:
+                self._answering.out += self._ahead.advance(event, self._policy, now)
+                self._drop_if_broken()
             case _:
-                answer = self._answer
-                if answer is not None and not answer.is_over and event.turn == answer.turn:
-                    self._out += progress.advance(answer, event, self._policy, now)
-                    self._settle(answer, now)
-        return self._out
-
-    # ------------------------------------------------------------ beginning and ending
-
-    def _begin(self, ask: Ask | Say, now: float) -> None:
-        self._interrupt("speech" if isinstance(ask, Ask) and ask.is_spoken else "message", now)
-        self.turns += 1
-        turn_id = self.turn_id(self.turns)
-        deadline = now + self._policy.turn_s
-        answer = Answer(self.turns, turn_id, ask, deadline, Marks(now), think_at=now, voice_at=now)
-        self._answer = answer
-        self.state = State.THINKING
-        if isinstance(ask, Ask) and ask.is_spoken:
-            self._emit(FinalEvent(text=ask.text, language=ask.language, turn_id=turn_id))
-        self._emit(TurnStarted(turn_id=turn_id, is_spoken=answer.is_spoken))
-        self._out += progress.begin(answer, now)
+                self._answering.advance(event, now)
 
     def _tick(self, now: float) -> None:
-        answer = self._answer
-        if answer is None:
+        self._answering.tick(now)
+        self._floor.tick(now)
+        if self._ahead is not None:
+            self._answering.out += self._ahead.overdue(self._policy, now)
+            self._drop_if_broken()
+
+    # ------------------------------------------------------------ what was said
+
+    def _hear(self, event: Spoken | Understood | Likely | WentOn, now: float) -> None:
+        key = event.ask.utterance if isinstance(event, Likely) else event.utterance
+        utterance = self._floor.hearing.find(key, now)
+        if utterance is None:
             return
-        if answer.is_over:
-            self._rest(answer, now)
+        if isinstance(event, WentOn):
+            self._drop_ahead()
+            return
+        self._floor.hear(utterance, event, now)
+        if not isinstance(event, Likely) or not self._answers:
+            return
+        is_turn = utterance.judge is None or utterance.judge.is_turn(event.ask.words)
+        if is_turn and utterance.speculations < self._policy.speculations:
+            utterance.speculations += self._foresee(event.ask, now)
+
+    def _final(self, ask: Ask, now: float) -> None:
+        utterance, is_turn = self._floor.end(ask.utterance, ask.words, now)
+        self._tell_lost()
+        ask = self._placed(ask, utterance)
+        self._answering.emit(SpeechStoppedEvent(at_ms=ask.end_ms, id=ask.number))
+        if not self._answers or (not is_turn and not ask.is_deliberate):
+            self._drop_ahead()
+            self._ask_again(now)  # first: who hears of no turn may leave
+            self._answering.emit(endings.final(ask, turn_id=None))
+        elif utterance is not None and utterance.is_late and self._answering.answer is not None:
+            self._later.append(ask)
         else:
-            self._out += progress.overdue(answer, self._policy, now)
-            self._settle(answer, now)
+            self._ask(ask, now)
 
-    def _settle(self, answer: Answer, now: float) -> None:
-        """Draws the conclusion from what has just happened to the answer."""
-        if answer.broken is not None:
-            apology = progress.apologise(answer, now)
-            self._out += apology
-            if not apology and answer.failure is not None:
-                self._failed(answer, *answer.failure, now)
-        elif answer.is_complete:
-            self._done(answer, now)
-        elif answer.has_sent:
-            self.state = State.SPEAKING
+    def _placed(self, ask: Ask, utterance: Utterance | None) -> Ask:
+        """Returns it with its number and its beginning, which ears that took over may not have heard."""
+        if utterance is None:
+            return replace(ask, number=self._floor.hearing.count())
+        start_ms = utterance.start_ms
+        return replace(ask, number=utterance.number, start_ms=start_ms, end_ms=max(start_ms, ask.end_ms))
 
-    def _interrupt(self, reason: InterruptReason, now: float) -> None:
-        """Stops the answer in flight; the memory keeps just what was heard."""
-        answer, self._answer = self._answer, None
-        self.state = State.IDLE
-        if answer is None or (answer.is_over and reason == "closed"):
-            return  # a client that leaves with the whole answer is taken to have heard it
-        heard = answer.heard(now)
-        if not answer.is_over:
-            self._out.append(CancelWork(turn=answer.turn))
-        if answer.has_sent:
-            self._out.append(DropAudio(turn=answer.turn))
-            self._emit(Flush(turn_id=answer.turn_id))
-        self._remember(answer, heard)
-        if not answer.is_over:
-            timeline = answer.timeline(now)
-            self._emit(Interrupted(turn_id=answer.turn_id, reason=reason, heard=heard, timeline=timeline))
-            self._report(answer, "interrupted", reason, now)
+    def _tell_lost(self) -> None:
+        """Each onset has one final, also where the ears' word of it has not come."""
+        lost, self._floor.hearing.lost = self._floor.hearing.lost, []
+        for utterance in lost:
+            self._end(
+                Ask(text="", number=utterance.number, start_ms=utterance.start_ms, end_ms=utterance.start_ms)
+            )
 
-    def _done(self, answer: Answer, now: float) -> None:
-        if answer.failure is not None:
-            self._failed(answer, *answer.failure, now)
-        elif answer.wants_audio and not answer.has_audio:
-            self._failed(answer, "no_audio", "the voice made no audible sound", now)
+    def _end(self, nothing: Ask) -> None:
+        """Tells the end of an utterance that is not answered."""
+        self._answering.emit(SpeechStoppedEvent(at_ms=nothing.end_ms, id=nothing.number))
+        self._answering.emit(endings.final(nothing, turn_id=None))
+
+    def _ask(self, ask: Ask, now: float) -> None:
+        """Begins the turn of a spoken question, with what was left unanswered before it."""
+        self._floor.interrupt(now)
+        finals, asked = [*self._later, ask], self._joined(ask)
+        ahead, self._floor.unanswered, self._later = self._ahead, None, []
+        if ahead is not None and ahead.foresaw(asked):
+            self._ahead = None
+            self._answering.out.append(Speculated(is_used=True))
+            self._answering.adopt(ahead, asked, now, finals=finals)
         else:
-            text = answer.text.strip() or answer.said
-            self._remember(answer, text)
-            if answer.has_sent:
-                self._out.append(CloseAudio(turn=answer.turn))
-                self.state = State.SPEAKING
-            self._emit(
-                TurnDone(
-                    turn_id=answer.turn_id,
-                    text=text,
-                    has_audio=answer.has_audio,
-                    timeline=answer.timeline(now),
-                    engines=answer.engines(),
-                )
-            )
-            self._over(answer, "completed", "", now)
+            self._drop_ahead()
+            self._answering.begin(asked, now, finals=finals)
+        self._floor.give_way(now)
+        self._floor.release(now)
 
-    def _failed(self, answer: Answer, code: str, message: str, now: float) -> None:
-        self._out.append(CancelWork(turn=answer.turn))
-        self._remember(answer, answer.heard(now))
-        text = answer.text.strip()
-        self._emit(ErrorEvent(code=code, message=message, turn_id=answer.turn_id, text=text))
-        self._over(answer, "failed", code, now)
+    def _joined(self, ask: Ask) -> Ask:
+        """Returns the question with the words that stand before it unanswered: one message of the person."""
+        unanswered = self._floor.unanswered
+        before = [*([unanswered[1]] if unanswered is not None else []), *self._later]
+        return replace(ask, text=" ".join(part.words for part in [*before, ask]))
 
-    def _over(self, answer: Answer, outcome: str, code: str, now: float) -> None:
-        answer.is_over = True
-        self._report(answer, outcome, code, now)
-        self._rest(answer, now)
+    def _nothing(self, event: HeardNothing, now: float) -> None:
+        utterance, _ = self._floor.end(event.utterance, "", now)
+        self._tell_lost()
+        nothing = self._placed(Ask(text="", end_ms=event.end_ms), utterance)
+        if event.code:
+            failed = ErrorEvent(code=event.code, message=event.message, utterance=nothing.number)
+            self._answering.emit(failed)
+        if event.say is not None:
+            self._answering.emit(SpeechStoppedEvent(at_ms=nothing.end_ms, id=nothing.number))
+            self._command(event.say, now, finals=[nothing])
+            return
+        self._drop_ahead()
+        if not event.is_failure:  # else the person will say it again
+            self._ask_again(now)  # first: who hears of no turn may leave
+        self._end(nothing)
 
-    def _rest(self, answer: Answer, now: float) -> None:
-        """Goes idle once an answer that is over has been played to its end."""
-        if answer.is_over and (answer.playout.ends_at or now) <= now:
-            self._answer = None
-            self.state = State.IDLE
+    def _discard(self, key: UtteranceKey, now: float) -> None:
+        if self._floor.hearing.discard(key):
+            self._drop_ahead()
+            self._floor.release(now)
+            self._ask_again(now)
 
-    def _remember(self, answer: Answer, text: str) -> None:
-        if isinstance(answer.ask, Ask) and not answer.ask.is_canary:
-            self._out.append(Remember(turn=answer.turn, user=answer.ask.text, answer=text))
+    def _ask_again(self, now: float) -> None:
+        """What an answer was dropped for was nothing: the question stands."""
+        unanswered = self._floor.unanswered
+        is_free = self._answering.answer is None and self._floor.speaker(now) is None
+        if unanswered is not None and is_free:
+            self._floor.unanswered = None
+            self._answering.begin(replace(unanswered[1], spoke_until=None, endpoint_ms=0.0), now)
 
-    def _report(self, answer: Answer, outcome: str, code: str, now: float) -> None:
-        self._out.append(
-            TurnReport(
-                outcome=outcome,  # type: ignore[arg-type]
-                code=code,
-                is_spoken=answer.is_spoken,
-                is_canary=answer.is_canary,
-                wanted_audio=answer.wants_audio,
-                has_audio=answer.has_audio,
-                timeline=answer.timeline(now),
-                engines=answer.engines(),
-            )
-        )
+    def _command(self, event: Ask | Say, now: float, *, finals: Sequence[Ask] = ()) -> None:
+        """Begins a turn that was typed, or that is EVA's own: about ``finals``, which was no words."""
+        self._drop_ahead()
+        self._answering.interrupt("message", now)
+        if isinstance(event, Ask):
+            self._floor.give_up_unanswered()
+        self._answering.begin(event, now, finals=finals)
+        self._floor.give_way(now)
 
-    def _emit(self, event: ServerEvent) -> None:
-        self._out.append(Emit(event=event))
+    def _halt(self, event: Halt, now: float) -> None:
+        self._drop_ahead()
+        self._answering.interrupt(event.reason, now, played_ms=event.played_ms)
+        self._floor.give_up_unanswered()
+        if event.reason == "closed":
+            self._later = []
+
+    # ------------------------------------------------------------ what is likely to have been said
+
+    def _foresee(self, likely: Ask, now: float) -> bool:
+        """Begins to answer what the person is likely to have asked; returns whether it could be begun."""
+        if self._ahead is not None or self._answering.answer is not None or self._later:
+            return False
+        self._answering.turns += 1
+        asked, turn_id = self._joined(likely), self.turn_id(self.turns)
+        self._ahead = speculation.ahead(self.turns, turn_id, asked, self._policy, now)
+        self._answering.out += progress.begin(self._ahead.answer, now)
+        return True
+
+    def _drop_if_broken(self) -> None:
+        if self._ahead is not None and self._ahead.answer.broken is not None:
+            self._drop_ahead()
+
+    def _drop_ahead(self) -> None:
+        """Nobody asked: nothing of the answer is ever known."""
+        if self._ahead is not None:
+            self._answering.out += [CancelWork(turn=self._ahead.answer.turn), Speculated(is_used=False)]
+            self._ahead = None

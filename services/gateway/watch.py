@@ -1,4 +1,7 @@
-"""Keeps the board up to date: workers' facts, ended turns, whether broker and store answer."""
+"""Keeps the board up to date: workers' facts, ended turns, whether broker and store answer.
+
+While this process stands still nobody grows older: who was not listened to is not silent (``awake``).
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,19 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from services.gateway.board import STAGES, Board
+from services.gateway.awake import LOOK_EVERY_S, Awake
+from services.gateway.board import STAGES, Board, Outlook
 from services.gateway.health import Health
 from services.gateway.memory import Memory
 from services.gateway.metrics import Metrics
-from services.gateway.turn_io import TurnReport
+from services.gateway.turn_io import Note, TurnReport
+from services.gateway.turn_spans import turn_spans
 from shared import subjects
 from shared.bus import Bus
 from shared.errors import BusDown
 from shared.messages import AnyMessage, Facts, Stage
 from shared.observe import Log
+from shared.trace import UNTRACED, Tracer
 
 log = Log("eva.gateway")
 
@@ -27,12 +33,22 @@ PROBE_TIMEOUT_S = 2.0
 class Watch:
     """The board with a clock; the observer of all turns."""
 
-    def __init__(self, board: Board, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
-        self.board, self._metrics, self._clock = board, metrics, clock
+    def __init__(
+        self,
+        board: Board,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        tracer: Tracer = UNTRACED,
+    ) -> None:
+        self.tracer = tracer
+        self.board, self._metrics, self._clock = board, metrics, Awake(clock)
         self._bus: Bus | None = None
         gauge = None
         for stage in STAGES:
             gauge = metrics.watch_stage(stage, lambda stage=stage: self.is_up(stage), gauge)  # type: ignore[misc]
+        metrics.watch_routes(lambda: self.board.routes(self._clock()))
+        metrics.watch_cards(lambda: self.board.cards(self._clock()))
 
     @property
     def is_broker_up(self) -> bool:
@@ -49,6 +65,10 @@ class Watch:
         """Seconds since the last audible turn; infinite if there was none."""
         return self.board.idle_s(self._clock())
 
+    def ears_outlook(self) -> Outlook:
+        """Why nobody can listen, as far as that is known."""
+        return self.board.outlook("stt", self._clock())
+
     def is_up(self, stage: Stage) -> bool:
         """Whether a worker of the stage is ready."""
         return self.board.is_up(stage, self._clock())
@@ -62,14 +82,22 @@ class Watch:
         """Takes the end of a turn."""
         self.board.turn_over(report, self._clock())
         self._metrics.turn_over(report)
+        if self.tracer.is_on and report.trace_id:
+            for span in turn_spans(report, ended_s=time.time()):
+                self.tracer.record(span)
         log.info(
             "turn.over",
+            trace=report.trace_id,
             outcome=report.outcome,
             code=report.code,
             canary=report.is_canary,
             response_ms=report.timeline.response_ms,
             total_ms=report.timeline.total_ms,
         )
+
+    def noted(self, note: Note) -> None:
+        """Counts what happened about taking turns."""
+        self._metrics.noted(note)
 
     def canary_failed(self, reason: str) -> None:
         """The canary's turn did not end."""
@@ -82,9 +110,19 @@ class Watch:
 
     async def run(self, memory: Memory) -> NoReturn:
         """Looks into the store now and then, until cancelled."""
-        while True:
-            self.board.database_answered(await _answers(memory), self._clock())
-            await asyncio.sleep(PROBE_EVERY_S)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._stay_awake(), name="awake")
+            while True:
+                self.board.database_answered(await _answers(memory), self._clock())
+                await asyncio.sleep(PROBE_EVERY_S)
+
+    async def _stay_awake(self) -> NoReturn:
+        try:
+            while True:
+                self._clock.look()
+                await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            self._clock.look_away()
 
     def _hear(self, _subject: str, message: AnyMessage) -> None:
         if isinstance(message, Facts):

@@ -18,18 +18,31 @@ SPACELESS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
 SPACELESS_WORD = 0.5
 """What one such letter counts as, in words."""
 
-_CLOSERS = "\"'»”’)]}」』）】》"
-_OPENERS = "\"'«“‘([{「『（【《"
+_CLOSERS = "\"'»«”“’‘)]}」』）】》"
+_OPENERS = "\"'«»“„‘‚([{「『（【《¿¡"
+_PAIRS = {
+    "«": "»", "“": "”", "„": "“", "‚": "‘", "(": ")", "[": "]", "{": "}",
+    "「": "」", "『": "』", "（": "）", "【": "】", "《": "》",
+}  # fmt: skip
+_CLIPPED = words("n s d m t ll re ve em cause til till tis twas bout round cos")
+"""Written with an apostrophe in front."""
 _ENDS = "!?。！？؟।"
 _PAUSES = ",;:、，；：،؛—–"
 
 _NEVER_LAST = words(
-    "mr mrs ms dr prof m mm mme mmes mlle mlles me mgr st ste sr sra rev hon gen col capt lt sgt vs "
-    "cf p pp ex no nos fig art vol ch chap ed eds dept approx env av apr tel tél bd ave blvd resp max "
-    "min e.g i.e viz al www"
+    "mr mrs ms dr nr núm prof m mm mme mmes mlle mlles mgr msgr st ste sr sra srta dra dña dn rev hon "
+    "gen sen gov col capt lt sgt vs cf p pp ex fig vol ch chap ed eds dept approx env av apr tel tél bd "
+    "ave blvd resp e.g i.e ph.d viz al www ca bzw bspw evtl ggf inkl sog vgl mio mrd ee sig dott avv dhr "
+    "mevr bijv"
 )
 """Abbreviations that something always follows."""
-_SOMETIMES_LAST = words("etc inc ltd co corp jr a.m p.m bros")
+_TITLES = words("Me Fr Pr Hr Rep Pres Mt Ft Ud Uds")
+"""The same, but only with a capital letter."""
+_BEFORE_NUMBERS = words("no nos art min max")
+"""Abbreviations only where a number follows, and words otherwise."""
+_BEFORE_ORDINALS = words("am der dem den die das des zum vom beim bis ab seit im")
+"""Behind these German writes an ordinal as a number with a dot."""
+_SOMETIMES_LAST = words("etc usw s.v.p inc ltd co corp jr a.m p.m bros")
 _MONTHS = words("jan feb mar apr jun jul aug sep sept oct nov dec janv févr fév avr juil août déc")
 _WEAK = words(
     "a an the of to in on at for from with by and or but nor so as if than that which who whom whose "
@@ -45,6 +58,8 @@ _WEAK = words(
 _DOTTED = re.compile(r"(?:[^\W\d_]\.-?){2,}$")
 _INITIAL = re.compile(r"[^\W\d_]\.$")
 _MARKER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z])[.)]$")
+_UNIT_ABBREVIATED = re.compile(r"[ghlms]\.$")
+_ORDINAL = re.compile(r"\d{1,2}\.$")
 _ELLIPSIS = re.compile(r"(?:\.{2,}|…)$")
 
 
@@ -60,8 +75,13 @@ class Border(IntEnum):
     """A new line: list items, headings, paragraphs."""
 
 
-def border(word: str, gap: str, following: str, *, is_line_start: bool) -> Border:  # noqa: PLR0911 - a table of cases
-    """Judges the border behind ``word``; ``following`` is the first character after the gap, if any."""
+def border(  # noqa: PLR0911 - a table of cases
+    word: str, gap: str, following: str, *, before: str = "", is_line_start: bool
+) -> Border:
+    """Judges the border behind ``word``.
+
+    ``before`` is the word before it, ``following`` the first character behind the gap, if any.
+    """
     if "\n" in gap or not following:
         return Border.HARD
     if is_line_start and _MARKER.match(word):
@@ -69,23 +89,34 @@ def border(word: str, gap: str, following: str, *, is_line_start: bool) -> Borde
     if gap and following in "!?;:»%…)]}’”":
         return Border.NONE  # French sets these off with a space
     core = word.rstrip(_CLOSERS)
+    if not core:
+        core = before.rstrip(_CLOSERS)  # a mark that is set off closes what stands before it
+        word = f"{core}{word}"
     if core.endswith(tuple(_ENDS)):
         is_quoted = core != word
         return Border.NONE if is_quoted and following.islower() else Border.SENTENCE
     if _ELLIPSIS.search(core):
         return Border.NONE if following.islower() or not gap else Border.SENTENCE
     if core.endswith("."):
-        return _dot(core.lstrip(_OPENERS), following) if gap or not following.isascii() else Border.NONE
+        if not gap and following.isascii():
+            return Border.NONE
+        if _UNIT_ABBREVIATED.match(core) and before[-1:].isdigit() and not following.islower():
+            return Border.SENTENCE
+        is_ordinal = _ORDINAL.match(core) is not None and before.casefold() in _BEFORE_ORDINALS
+        return Border.NONE if is_ordinal else _dot(core.lstrip(_OPENERS), following)
+    if core.endswith(",") and core[-2:-1].isdigit() and following.isdigit():
+        return Border.NONE  # a date, or numbers in a row
     if core.endswith(tuple(_PAUSES)) or word in {"-", "--"}:
         return Border.CLAUSE
     return _breath(core, gap, following)
 
 
 def _dot(word: str, following: str) -> Border:
-    stem = re.split(r"['’]", word.casefold())[-1][:-1]
-    if following.islower() or stem in _NEVER_LAST:
+    bare = re.split(r"['’]", word)[-1][:-1]
+    stem = bare.casefold()
+    if following.islower() or stem in _NEVER_LAST or bare in _TITLES:
         return Border.NONE
-    if stem in _MONTHS and following.isdigit():
+    if following.isdigit() and (stem in _MONTHS or stem in _BEFORE_NUMBERS or stem.endswith("str")):
         return Border.NONE
     if stem in _SOMETIMES_LAST or word == "I.":
         return Border.SENTENCE
@@ -111,19 +142,36 @@ def is_sentence(text: str) -> bool:
     if core.endswith(tuple(_ENDS)):
         return True
     letters = core.lstrip(_OPENERS).rstrip(".")
-    return (
-        core.endswith(".") and letters.isalpha() and len(letters) > 1 and _dot(core, "A") is Border.SENTENCE
-    )
+    if not core.endswith(".") or not letters.isalpha() or len(letters) < 2:
+        return False
+    if letters.casefold() in _MONTHS:  # a number may follow
+        return False
+    return _dot(core.lstrip(_OPENERS), "A") is Border.SENTENCE
 
 
-def depth(word: str, before: int) -> int:
-    """Returns how many brackets and quotes are open behind ``word``; a straight quote opens or closes."""
-    opened = before
-    for char in word:
-        if char in "«“([{「『（【《":
-            opened += 1
-        elif char in "»”)]}」』）】》":
-            opened = max(0, opened - 1)
-        elif char == '"':
-            opened = opened - 1 if opened and word.rstrip(".,;:!?…").endswith('"') else opened + 1
-    return opened
+def opened(word: str, before: str) -> str:
+    """Returns the closing marks awaited behind ``word``, the innermost last; before it ``before`` were."""
+    awaited = before
+    for index, char in enumerate(word):
+        if char in awaited and not (char in "'’" and not _is_end(word, index)):
+            awaited = awaited[: awaited.rindex(char)]
+        elif char in _PAIRS:
+            awaited += _PAIRS[char]
+        elif _is_beginning(word, index):
+            awaited += {"»": "«", "‘": "’"}.get(char, char)
+    return awaited
+
+
+def _is_end(word: str, index: int) -> bool:
+    """Whether only marks follow, so that it is no apostrophe within a word."""
+    return not any(char.isalnum() for char in word[index:])
+
+
+def _is_beginning(word: str, index: int) -> bool:
+    """Whether this opens a quotation with a mark that may stand for something else: an apostrophe, inches."""
+    if word[index] not in "\"'‘»" or any(char.isalnum() for char in word[:index]):
+        return False
+    rest = word[index + 1 :].rstrip(_CLOSERS + ".,;:!?…")
+    if word[index] == '"':
+        return True
+    return rest[:1].isalpha() and rest.casefold() not in _CLIPPED

@@ -15,8 +15,9 @@ from datetime import datetime
 
 from services.llm import arithmetic
 from services.llm.companion_lines import DAYS, LINES, LOST, MONTHS, NOTICE, PATTERNS
-from services.llm.language import guess
+from services.llm.prompt import bare
 from services.llm.tables import words
+from shared.language import guess
 from shared.messages import ChatMessage
 
 _NAME = r"([^\W\d_][\w'’-]*(?: [A-ZÀ-Þ][\w'’-]*)?)"
@@ -51,7 +52,11 @@ def answer(messages: Sequence[ChatMessage], *, language: str, now: datetime) -> 
     It begins with what stands as a final assistant message, if anything. Where that is not the companion's
     own (a provider stopped in mid-answer), it says so and asks again.
     """
-    history = [message for message in messages if message.role != "system"]
+    history = [
+        ChatMessage(role=message.role, content=bare(message.content))
+        for message in messages
+        if message.role in {"user", "assistant"} and not message.tool_calls
+    ]
     begun = history.pop().content if history and history[-1].role == "assistant" else ""
     spoken = language if language in LINES else _language(history)
     whole = _whole(history, spoken, now)

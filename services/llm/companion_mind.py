@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 
 from services.llm.companion import answer
-from services.llm.engine import Device, Usage
-from shared.messages import ChatMessage
+from services.llm.engine import CutShort, Device, Piece, Price, Question
 
 
 def _now() -> datetime:
@@ -19,23 +18,29 @@ class CompanionMind:
     """Streams the companion's answer word by word, as a model would."""
 
     name = "companion"
+    route = "companion"
     model = "scripted"
+    price = Price()
     device: Device = "local"
     is_degraded = True
 
     def __init__(self, clock: Callable[[], datetime] = _now) -> None:
         self._clock = clock
 
-    async def stream(
-        self, messages: Sequence[ChatMessage], *, language: str, remaining_s: float
-    ) -> AsyncGenerator[str | Usage, None]:
+    async def stream(self, question: Question) -> AsyncGenerator[Piece, None]:
         """See ``engine.Mind``; begins anew where the answer has begun already: it is the same one."""
-        del remaining_s
-        for word in re.findall(r"\s*\S+", answer(messages, language=language, now=self._clock())):
+        text = answer(question.messages, language=question.language, now=self._clock())
+        words = re.findall(r"\s*\S+", text)
+        for word in words[: question.max_tokens or None]:
             yield word
+        if 0 < question.max_tokens < len(words):
+            yield CutShort()
 
     async def prove(self) -> None:
         """Has nothing to prove."""
+
+    async def keep_warm(self) -> None:
+        """Has nothing to keep warm."""
 
     async def close(self) -> None:
         """Has nothing to give back."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any, cast
+import copy
+from collections.abc import AsyncGenerator
+from typing import Self, cast
 
 import groq
 import httpx
 
-from services.llm.completions import CompletionStream, Patience, Provider, as_dicts, failure, stream_text
-from services.llm.engine import Device, Usage
-from shared.messages import ChatMessage
-
-KEEP_ALIVE_S = 120.0
-"""Longer than people pause between two turns: a new TLS connection costs two round trips."""
+from services.llm.completions import CompletionStream, Patience, as_dicts, choice_as_given, warmth
+from services.llm.engine import Device, Piece, Price, Question
+from services.llm.failures import Provider
+from services.llm.line import Line
+from services.llm.passage import http_client
 
 
 class GroqMind:
@@ -29,49 +29,65 @@ class GroqMind:
     ) -> None:
         """``base_url`` is the host's root, empty for Groq's own."""
         self.model = model
+        self.price = Price()
         self._max_tokens = max_tokens
-        self._patience = patience
-        self._provider = Provider(
-            engine=self.name, errors=(groq.GroqError, httpx.HTTPError, ValueError), key_name="GROQ_API_KEY"
-        )
-        timeout = groq.Timeout(None, connect=patience.connect_s)  # reading is watched token by token
-        self._client = groq.AsyncGroq(
-            api_key=api_key,
-            base_url=base_url or None,
-            max_retries=0,
-            timeout=timeout,
-            http_client=httpx.AsyncClient(
-                timeout=timeout, limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_S)
+        http = http_client(patience.connect_s)
+        self._line = Line(
+            groq.AsyncGroq(
+                api_key=api_key,
+                base_url=base_url or None,
+                max_retries=0,
+                timeout=http.timeout,
+                http_client=http,
             ),
+            "/openai/v1/models",
+            Provider(
+                engine=self.name,
+                errors=(groq.GroqError, httpx.HTTPError, ValueError, RecursionError),
+                key_name="GROQ_API_KEY",
+            ),
+            patience,
         )
 
-    async def stream(
-        self, messages: Sequence[ChatMessage], *, language: str, remaining_s: float
-    ) -> AsyncGenerator[str | Usage, None]:
-        """See ``engine.Mind``; the language stands in the prompt."""
-        del language
+    @property
+    def route(self) -> str:
+        """See ``engine.Mind``."""
+        return f"{self.name}:{self.model}"
 
-        async def opened() -> CompletionStream:
-            stream = await self._client.chat.completions.create(
-                messages=cast("Any", as_dicts(messages)),
+    def beside(self, model: str) -> Self:
+        """Returns another model of the same account, over the same connections."""
+        other = copy.copy(self)
+        other.model = model
+        self._line.widen()
+        return other
+
+    async def stream(self, question: Question) -> AsyncGenerator[Piece, None]:
+        """See ``engine.Mind``; the language stands in the prompt."""
+
+        async def create() -> CompletionStream:
+            stream = await self._line.sdk.chat.completions.create(
+                messages=[],
+                extra_body={"messages": as_dicts(question.messages)},  # see ``as_dicts``
                 model=self.model,
-                max_completion_tokens=self._max_tokens,
+                max_completion_tokens=question.max_tokens or self._max_tokens,
                 stream=True,
+                **choice_as_given(question),
+                **warmth(question),
             )
             return cast("CompletionStream", stream)
 
-        text = stream_text(opened, provider=self._provider, patience=self._patience, remaining_s=remaining_s)
-        async with contextlib.aclosing(text) as pieces:
+        async with contextlib.aclosing(self._line.stream(create, question)) as pieces:
             async for piece in pieces:
                 yield piece
 
     async def prove(self) -> None:
         """Lists the models: the key is good, the way there is open, and the connection is warm."""
-        try:
-            await self._client.with_options(timeout=self._patience.prove_s).models.list()
-        except self._provider.errors as error:
-            raise failure(error, self._provider) from error
+        await self._line.models()
+
+    async def keep_warm(self) -> None:
+        """See ``engine.Mind``; once for all models of the account."""
+        await self._line.keep_warm()
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._client.close()
+        await self._line.close()

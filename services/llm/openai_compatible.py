@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import httpx
 import openai
 
-from services.llm.completions import CompletionStream, Patience, Provider, as_dicts, failure, stream_text
+from services.llm.completions import CompletionStream, Patience, as_dicts, choice_as_given, warmth
 from services.llm.discover import discover, model_names
-from services.llm.engine import Device, MindFailed, Usage
-from shared.messages import ChatMessage
+from services.llm.engine import Device, MindFailed, Piece, Price, Question
+from services.llm.failures import Provider, failure
+from services.llm.line import Line
+from services.llm.passage import http_client
+from services.llm.route_list import RouteSpec
 
 _CONNECT_HINT = "set GROQ_API_KEY in .env, or start Ollama (`ollama serve`) with a model"
 
@@ -41,6 +45,8 @@ class OpenAiCompatible:
     ) -> None:
         """No ``base_url``: looks at these local ``ports``. No ``model``: the server's first one."""
         self.model = model
+        self.route = RouteSpec(kind="openai", base_url=base_url, model=model).name
+        self.price = Price()
         self._base_url = base_url
         self._wanted_model = model
         self._ports = ports
@@ -49,40 +55,51 @@ class OpenAiCompatible:
         self._patience = patience
         self._provider = Provider(
             engine=self.name,
-            errors=(openai.OpenAIError, httpx.HTTPError, ValueError),
+            errors=(openai.OpenAIError, httpx.HTTPError, ValueError, RecursionError),
             key_name="EVA_LLM_API_KEY",
         )
-        self._client = self._connected(base_url) if base_url else None
+        self._found_url = base_url
+        self._line = self._connected(base_url) if base_url else None
 
-    async def stream(
-        self, messages: Sequence[ChatMessage], *, language: str, remaining_s: float
-    ) -> AsyncGenerator[str | Usage, None]:
+    def beside(self, model: str) -> Self:
+        """Returns another model of the same server, over the same connections; needs a ``base_url``."""
+        assert self._line is not None
+        self._line.widen()
+        other = copy.copy(self)
+        other.model = model
+        other._wanted_model = model  # noqa: SLF001 - its own class
+        other.route = RouteSpec(kind="openai", base_url=self._base_url, model=model).name
+        return other
+
+    async def stream(self, question: Question) -> AsyncGenerator[Piece, None]:
         """See ``engine.Mind``; the language stands in the prompt."""
-        del language
-        if self._client is None or not self.model:
+        if self._line is None or not self.model:
             await self._find()
+        line = self._line
+        assert line is not None
 
-        async def opened() -> CompletionStream:
-            assert self._client is not None
-            stream = await self._client.chat.completions.create(
-                messages=cast("Any", as_dicts(messages)),
+        async def create() -> CompletionStream:
+            stream = await line.sdk.chat.completions.create(
+                messages=[],
+                extra_body={"messages": as_dicts(question.messages)},  # see ``as_dicts``
                 model=self.model,
-                max_tokens=self._max_tokens,
+                max_tokens=question.max_tokens or self._max_tokens,
                 stream=True,
                 stream_options={"include_usage": True},
+                **choice_as_given(question),
+                **warmth(question),
             )
             return cast("CompletionStream", stream)
 
-        text = stream_text(opened, provider=self._provider, patience=self._patience, remaining_s=remaining_s)
-        async with contextlib.aclosing(text) as pieces:
+        async with contextlib.aclosing(line.stream(create, question)) as pieces:
             async for piece in pieces:
                 yield piece
 
     async def prove(self) -> None:
         """Finds the server and its model, and lets it load the model before a turn waits for it."""
         await self._find()
-        assert self._client is not None
-        hello = self._client.chat.completions.create(
+        assert self._line is not None
+        hello = self._line.sdk.chat.completions.create(
             model=self.model, messages=[{"role": "user", "content": "Hello"}], max_tokens=1
         )
         try:
@@ -93,39 +110,47 @@ class OpenAiCompatible:
         except self._provider.errors as error:
             raise failure(error, self._provider) from error
 
+    async def keep_warm(self) -> None:
+        """See ``engine.Mind``; nothing where no server is known yet."""
+        if self._line is not None:
+            await self._line.keep_warm()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._line is not None:
+            await self._line.close()
+
     async def _find(self) -> None:
         if not self._base_url:
-            await self.close()
-            found = await discover(self._ports)
-            if not found:
-                raise MindFailed(
-                    self.name, "no server found on this machine", is_absent=True, hint=_CONNECT_HINT
-                )
-            self._client = self._connected(found)
-        assert self._client is not None
-        try:
-            listing = await self._client.with_options(timeout=self._patience.prove_s).get(
-                "/models", cast_to=object
-            )
-        except self._provider.errors as error:
-            raise failure(error, self._provider) from error
-        names = model_names(listing)
+            await self._look_around()
+        assert self._line is not None
+        names = model_names(await self._line.models())
         if not names and not self._wanted_model:
             raise MindFailed(
-                self.name, "the server has no model", hint="`ollama pull` one, or set EVA_LLM_MODEL"
+                self.name,
+                "the server has no model",
+                fault="absent",
+                hint="`ollama pull` one, or set EVA_LLM_MODEL",
             )
         self.model = self._wanted_model or names[0]
 
-    def _connected(self, base_url: str) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(
+    async def _look_around(self) -> None:
+        """Takes the server that is there now; an answer that is on its way from the same one goes on."""
+        found = await discover(self._ports)
+        if found == self._found_url and self._line is not None:
+            return
+        await self.close()
+        self._found_url, self._line = found, self._connected(found) if found else None
+        if self._line is None:
+            raise MindFailed(self.name, "no server found on this machine", fault="absent", hint=_CONNECT_HINT)
+
+    def _connected(self, base_url: str) -> Line:
+        http = http_client(self._patience.connect_s)
+        sdk = openai.AsyncOpenAI(
             api_key=self._api_key or "none",
             base_url=base_url,
             max_retries=0,
             timeout=openai.Timeout(None, connect=self._patience.connect_s),
+            http_client=cast("Any", http),
         )
-
-    async def close(self) -> None:
-        """Closes the connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        return Line(sdk, "/models", self._provider, self._patience)

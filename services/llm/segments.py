@@ -39,6 +39,8 @@ class Cutter:
     def __init__(self) -> None:
         self._reader = Reader()
         self._units: list[Unit] = []
+        self._came_s: list[float] = []
+        """When each of the units did."""
         self._is_first = True
         self._fed_s = 0.0
         self._long_since_s: float | None = None
@@ -47,7 +49,7 @@ class Cutter:
         """Takes more of the answer; returns the segments that are now whole."""
         self._fed_s = now_s
         segments = self._cut(self._reader.feed(text))
-        self._look_at_length(now_s)
+        self._look_at_length()
         return segments
 
     def deadline(self) -> float | None:
@@ -64,8 +66,7 @@ class Cutter:
             segments = self._cut(self._reader.end_sentence())
         elif self._long_since_s is not None and now_s >= self._long_since_s + WAIT_S:
             segments = self._emit(self._best_place(FIRST_CLAUSE_WORDS) or len(self._units))
-            self._long_since_s = None
-        self._look_at_length(now_s)
+        self._look_at_length()
         return segments
 
     def flush(self) -> list[str]:
@@ -76,12 +77,10 @@ class Cutter:
         segments: list[str] = []
         for unit in units:
             self._units.append(unit)
+            self._came_s.append(self._fed_s)
             while count := self._place():
                 segments += self._emit(count)
         return segments
-
-    def _words(self) -> float:
-        return sum(unit.words for unit in self._units)
 
     def _place(self) -> int:
         """Returns how many units make a segment now; 0: none."""
@@ -110,19 +109,21 @@ class Cutter:
         return best[Border.CLAUSE] or best[Border.SOFT]
 
     def _emit(self, count: int) -> list[str]:
-        taken, self._units = self._units[:count], self._units[count:]
+        taken, self._units, self._came_s = self._units[:count], self._units[count:], self._came_s[count:]
         text = re.sub(r"[ \n]{2,}", " ", "".join(unit.text + unit.gap for unit in taken)).strip()
         if taken and not self._units:
             self._reader.close_brackets()
         if not any(char.isalnum() for char in text):
             return []
         self._is_first = False
-        self._long_since_s = None
         return [text]
 
-    def _look_at_length(self, now_s: float) -> None:
-        long_words = SHORTEST_WORDS if self._is_first else LATER_LONG_WORDS
-        if self._words() < long_words:
-            self._long_since_s = None
-        elif self._long_since_s is None:
-            self._long_since_s = now_s
+    def _look_at_length(self) -> None:
+        """Notes since when there has been enough for the clock."""
+        missing = float(SHORTEST_WORDS if self._is_first else LATER_LONG_WORDS)
+        self._long_since_s = None
+        for unit, came_s in zip(self._units, self._came_s, strict=True):
+            missing -= unit.words
+            if missing <= 0:
+                self._long_since_s = came_s
+                break

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.llm.borders import SPACELESS, SPACELESS_WORD, Border, border, depth, is_sentence
+from services.llm.borders import SPACELESS, SPACELESS_WORD, Border, border, is_sentence, opened
 
 CODE_WORD = "code"
 """Stands for a block of code, which nobody wants to hear."""
@@ -27,9 +27,12 @@ _EMOJI = re.compile(
     "(?:[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u231a-\u23ff]"
     "[\ufe0f\u200d\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]*)+|[\ufe0f\u20e3]"
 )
-_EMPHASIS = re.compile(r"\*\*|~~|`|^\*+(?=.)|(?<=.)\*+(?=[.,;:!?…)\]\"»”’']*$)")
+_EMOTICON = re.compile(r"[:;=]['’]?[-^o]?(?:[()\[\]|/\\*]+|[DPp])[.,!?]?$|<3+$")
+_EMPHASIS = re.compile(r"\*{2,}|~~|`|^\*+(?=.)|(?<=.)\*+(?=[.,;:!?…)\]\"»”’']*$)")
 _UNDERSCORES = re.compile(r"^_+(?=.)|(?<=.)_+(?=[.,;:!?…)\]\"»”’']*$)")
-_HEADING = re.compile(r"^(?:#+|>+)")
+_HEADING = re.compile(r"^(?:#+(?!\d)|>+)")
+_BULLETS = frozenset({"-", "*", "+", "•", "–", ">", "[", "]", "[x]", "[X]"})
+"""Of lists and of lists of tasks."""
 _RULE = re.compile(r"[-=*_|:#~`>+]{2,}$|[|_#]$")
 
 
@@ -53,12 +56,14 @@ class Reader:
         self._raw = ""
         self._is_code = False
         self._is_line_start = True
-        self._depth = 0
+        self._open = ""
+        """The closing marks that are awaited."""
+        self._before = ""
 
     @property
     def looks_whole(self) -> bool:
         """Whether what is not decided yet looks like the end of a sentence."""
-        return not self._is_code and not self._depth and is_sentence(self._raw)
+        return not self._is_code and not self._open and is_sentence(self._raw)
 
     def feed(self, text: str) -> Iterator[Unit]:
         """Takes more text; yields the units that are now decided, to be used up before the next call."""
@@ -72,7 +77,7 @@ class Reader:
 
     def close_brackets(self) -> None:
         """What stands open is not waited for any longer."""
-        self._depth = 0
+        self._open = ""
 
     def _read(self, *, is_final: bool) -> Iterator[Unit]:
         position = 0
@@ -117,19 +122,23 @@ class Reader:
 
     def _unit(self, word: str, gap: str, following: str) -> Unit:
         cleaned = self._cleaned(word, is_alone=bool(gap) or not following)
-        at = border(cleaned, gap, following, is_line_start=self._is_line_start and bool(cleaned))
-        self._depth = 0 if at is Border.HARD else depth(cleaned, self._depth)
-        if at is not Border.HARD and (self._depth or not cleaned):
+        is_line_start = self._is_line_start and bool(cleaned)
+        at = border(cleaned, gap, following, before=self._before, is_line_start=is_line_start)
+        self._open = "" if at is Border.HARD else opened(cleaned, self._open)
+        self._before = "" if at is Border.HARD else cleaned or self._before
+        if at is not Border.HARD and (self._open or not cleaned):
             at = Border.NONE
-        has_emoji = cleaned != word and _EMOJI.search(word) is not None
-        has_emoji_end = has_emoji and bool(gap) and following.isupper() and not self._depth
+        has_emoji = cleaned != word and (_EMOJI.search(word) or _EMOTICON.match(word)) is not None
+        has_emoji_end = has_emoji and bool(gap) and following.isupper() and not self._open
         self._is_line_start = at is Border.HARD or (self._is_line_start and not cleaned)
         spacing = gap if len(gap) <= 1 and "\n" not in gap else " "
         return Unit(cleaned, spacing, at, _count(cleaned), has_emoji_end)
 
     def _cleaned(self, word: str, *, is_alone: bool) -> str:
+        if is_alone and _EMOTICON.match(word):
+            return ""
         text = _EMOJI.sub("", word)
-        if _RULE.match(text) or (self._is_line_start and is_alone and text in {"-", "*", "+", "•", "–", ">"}):
+        if _RULE.match(text) or (self._is_line_start and is_alone and text in _BULLETS):
             return ""
         if text == "*":
             return text

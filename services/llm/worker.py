@@ -14,17 +14,22 @@ import statistics
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
-from services.llm import prompt
 from services.llm.chain import Chain
-from services.llm.engine import Usage
-from services.llm.language import guess
-from services.llm.telling import Telling, Told, Turn
+from services.llm.engine import Piece
+from services.llm.options import Options
+from services.llm.request_spans import told
+from services.llm.rounds import Rounds
+from services.llm.summariser import Summariser
+from services.llm.telling import Telling
+from services.llm.toolbox import NoTools, Toolbox
+from services.llm.turn import Turn
 from shared import subjects
 from shared.bus import Bus, Consumer, Job, Reject
 from shared.cancelled import Cancelled
 from shared.errors import BusDown, EvaError
+from shared.instruments import Instruments
+from shared.language import guess
 from shared.messages import (
     AnyMessage,
     Cancel,
@@ -37,25 +42,19 @@ from shared.messages import (
     State,
     Working,
 )
+from shared.meter import UNMETERED, Outcome
 from shared.observe import Log
 from shared.queues import LLM_WORK, TTS_WORK
+from shared.stage_span import Notes, stage_span
+
+__all__ = ["CANARY", "LlmWorker", "Options"]
 
 log = Log("eva.llm")
 
-BEAT_S = 0.5
+BEAT_S = 0.25
 CANARY = {"en": "One, two, three, I can hear myself.", "fr": "Un, deux, trois, je m'entends."}
 RECENT_TURNS = 100
 """That the figures in the facts are computed from."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How turns are answered."""
-
-    slots: int = 16
-    persona: str = ""
-    max_tokens: int = 400
-    context_tokens: int = 4000
 
 
 class LlmWorker:
@@ -64,12 +63,25 @@ class LlmWorker:
     stage: Stage = "llm"
 
     def __init__(
-        self, name: str, chain: Chain, options: Options, *, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        chain: Chain,
+        options: Options,
+        *,
+        toolbox: Toolbox | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        instruments: Instruments | None = None,
     ) -> None:
         self._name, self._chain, self._options = name, chain, options
+        self.instruments = instruments or Instruments()
+        self._meter = self.instruments.meter
+        self._toolbox = toolbox or NoTools()
         self._clock = clock
         self._state: State = "starting"
         self._consumer: Consumer | None = None
+        self._summariser = Summariser(
+            chain, persona=options.persona, budget_tokens=options.context_tokens, clock=clock
+        )
         self._cancelled = Cancelled()
         self._running: dict[asyncio.Task[None], Generate] = {}
         self._done = self._failed = 0
@@ -96,9 +108,13 @@ class LlmWorker:
             self._consumer.drain()
         async with asyncio.TaskGroup() as tasks:
             upkeep = tasks.create_task(self._chain.upkeep(), name="upkeep")
+            summarising = tasks.create_task(self._summariser.run(bus), name="summaries")
+            opening = tasks.create_task(self._toolbox.open(), name="toolbox")
             await self._consumer.run()
-            upkeep.cancel()
+            for task in (upkeep, summarising, opening):
+                task.cancel()
         await cancels.close()
+        await self._toolbox.close()
         await self._chain.close()
 
     def drain(self) -> None:
@@ -154,58 +170,85 @@ class LlmWorker:
             return
         left_s = work.remaining_ms / 1000 - job.waited_s
         if job.delivery > 1:
+            self._meter.taken_up(job.waited_s, delivery=job.delivery)
             await self._report(bus, work, "redelivered", "another worker had this turn")
             return
         if left_s <= 0:
             await self._report(bus, work, "expired", f"waited {job.waited_s:.1f} s in the queue")
             return
-        async with asyncio.TaskGroup() as tasks:
-            beats = tasks.create_task(self._beat(bus, work, job.delivery), name="beats")
-            answering = tasks.create_task(self._answer(bus, work, job.waited_s, left_s), name="answer")
-            self._running[answering] = work
-            try:
-                await asyncio.wait({answering})
-            finally:
-                del self._running[answering]
-            beats.cancel()
+        self._meter.taken_up(job.waited_s)
+        tracer, waited_s = self.instruments.tracer, job.waited_s
+        with stage_span(tracer, self.stage, delivery=job.delivery, waited_s=waited_s) as notes:
+            async with asyncio.TaskGroup() as tasks:
+                beats = tasks.create_task(self._beat(bus, work, job.delivery), name="beats")
+                answering = tasks.create_task(self._answer(bus, work, waited_s, left_s, notes), name="answer")
+                self._running[answering] = work
+                try:
+                    await asyncio.wait({answering})
+                finally:
+                    del self._running[answering]
+                beats.cancel()
 
-    async def _answer(self, bus: Bus, work: Generate, waited_s: float, left_s: float) -> None:
+    async def _answer(self, bus: Bus, work: Generate, waited_s: float, left_s: float, notes: Notes) -> None:
         """Answers one turn and reports how it went: the outermost loop of a turn."""
         began_s = self._clock()
+        meter = UNMETERED if work.is_canary else self._meter
+        outcome: Outcome = "failed"
         try:
             async with asyncio.timeout(left_s):
                 done = await self._generate(bus, work, began_s, waited_s)
+            notes.attributes |= told(done)
             await bus.publish(subjects.event(work.gw, work.sid, "llm"), done)
+            if self._options.summary:
+                language = work.language or _language(work)
+                self._summariser.offer(work, language=language, moods=self._options.mood_sentence)
         except TimeoutError:
             await self._report(bus, work, "expired", f"not answered within {left_s:.1f} s")
         except EvaError as error:
             await self._report(bus, work, error.code, str(error))
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
         except Exception:  # a defect in one turn must not end the others
             log.exception("turn.broken", session=work.sid, turn=work.turn)
             await self._report(bus, work, "internal", "the mind's worker has a defect; see its log")
         else:
+            outcome = "completed"
             self._done += 1
             self._succeeded_s = self._clock()
+        finally:
+            meter.ended(self._clock() - began_s, outcome)
+            notes.attributes |= {"eva.outcome": outcome, "eva.attempt": work.attempt}
+            notes.error = "failed" if outcome == "failed" else ""
 
     async def _generate(self, bus: Bus, work: Generate, began_s: float, waited_s: float) -> MindDone:
         turn = Turn(work=work, language=work.language or _language(work), began_s=began_s, waited_s=waited_s)
-        options = self._options
-        telling = Telling(bus, turn, max_tokens=options.max_tokens, clock=self._clock)
         if work.is_canary:
-            return _done(turn, await telling.tell(_canary(turn.language)), engine="canary")
-        messages = prompt.build(
-            work.messages,
-            persona=options.persona,
-            language=work.language,
-            spoken=work.spoken,
-            budget_tokens=options.context_tokens,
+            telling = Telling(bus, turn, self._options.bounds, clock=self._clock)
+            await telling.tell(_canary(turn.language))
+            await telling.finish()
+            return MindDone(
+                turn=work.turn,
+                attempt=work.attempt,
+                engine="canary",
+                model="",
+                **telling.figures(),
+            )
+        rounds = Rounds(
+            turn,
+            chain=self._chain,
+            toolbox=self._toolbox,
+            options=self._options,
+            bus=bus,
+            clock=self._clock,
         )
-        left_s = turn.due_s - began_s
-        async with self._chain.answer(messages, language=turn.language, remaining_s=left_s) as answer:
-            told = await telling.tell(answer.pieces)
-        mind = answer.mind
-        self._first_tokens_s.append(told.first_token_s)
-        return _done(turn, told, engine=mind.name, model=mind.model, is_degraded=mind.is_degraded)
+        try:
+            done = await rounds.run()
+        finally:
+            if rounds.first_token_s:
+                self._meter.first_output(rounds.first_token_s)
+        self._first_tokens_s.append(done.first_token_ms / 1000)
+        return done
 
     async def _beat(self, bus: Bus, work: Generate, delivery: int) -> None:
         beat = 0
@@ -224,6 +267,7 @@ class LlmWorker:
 
     async def _report(self, bus: Bus, work: Generate, code: str, message: str) -> None:
         self._failed += 1
+        self._meter.failed(code)
         log.warning("turn.failed", session=work.sid, turn=work.turn, attempt=work.attempt, code=code)
         failed = Failed(
             stage=self.stage,
@@ -241,26 +285,8 @@ async def _tell(bus: Bus, work: Generate, message: Message) -> None:
         await bus.publish(subjects.event(work.gw, work.sid, "llm"), message)
 
 
-async def _canary(language: str) -> AsyncIterator[str | Usage]:
+async def _canary(language: str) -> AsyncIterator[Piece]:
     yield CANARY.get(language, CANARY["en"])
-
-
-def _done(turn: Turn, told: Told, *, engine: str, model: str = "", is_degraded: bool = False) -> MindDone:
-    return MindDone(
-        turn=turn.work.turn,
-        attempt=turn.work.attempt,
-        deltas=told.deltas,
-        segments=told.segments,
-        engine=engine,
-        model=model,
-        is_degraded=is_degraded,
-        queue_ms=1000 * turn.waited_s,
-        first_token_ms=1000 * told.first_token_s,
-        first_segment_ms=1000 * told.first_segment_s,
-        total_ms=1000 * told.total_s,
-        input_tokens=told.input_tokens,
-        output_tokens=told.output_tokens,
-    )
 
 
 def _language(work: Generate) -> str:

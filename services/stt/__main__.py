@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from services.stt.chain import Chain
 from services.stt.choose import Candidate, Found, Present, Wanted, absent, candidates
-from services.stt.engine import Resampler, SpeechDetector, Transcriber
+from services.stt.engine import Resampler, Transcriber, VoiceActivity
 from services.stt.settings import SttSettings
+from services.stt.turn_models import load_turn_model
+from services.stt.windows import is_short
 from services.stt.worker import Parts, SttWorker, WorkerOptions
 from shared import service, subjects
 from shared.bus import Bus
 from shared.errors import EngineRefused
+from shared.instruments import make_instruments
 from shared.models import Installed, ModelBroken, find, installed, verify
 from shared.settings import CommonSettings
 
@@ -25,18 +27,24 @@ WHISPER_PARALLEL = 2
 def look_around(settings: SttSettings) -> Present:
     """Finds out what this machine has. Blocks."""
     has_whisper = importlib.util.find_spec("faster_whisper") is not None
-    cuda_devices = 0
-    if has_whisper and settings.stt_device != "cpu":
-        from services.stt.whisper import cuda_devices as count  # noqa: PLC0415 - 0.5 s, only if used
-
-        cuda_devices = count()
     models = [(item.name, item.path) for item in installed(settings.models_dir, "stt")]
     if os.sep in settings.stt_model:
         path = Path(settings.stt_model).expanduser()
         models.insert(0, (settings.stt_model, path))
+    cuda_devices = 0
+    cpu_types: tuple[str, ...] = ()
+    cuda_types: tuple[str, ...] = ()
+    if has_whisper and (models or settings.stt_device != "cpu"):
+        from services.stt import whisper  # noqa: PLC0415 - 0.5 s, only if used
+
+        cpu_types = whisper.compute_types("cpu")
+        cuda_devices = whisper.cuda_devices() if settings.stt_device != "cpu" else 0
+        cuda_types = whisper.compute_types("cuda") if cuda_devices else ()
     return Present(
         models=tuple(Found(name=name, path=path, size_bytes=_size(path)) for name, path in models),
         cuda_devices=cuda_devices,
+        cpu_types=cpu_types,
+        cuda_types=cuda_types,
         has_whisper=has_whisper,
         has_sphinx=importlib.util.find_spec("pocketsphinx") is not None,
         models_dir=settings.models_dir,
@@ -61,16 +69,20 @@ def load(candidate: Candidate, settings: SttSettings) -> Transcriber:
         hashes = verify(Installed(candidate.path.name, "stt", candidate.path, known))
     except ModelBroken as broken:
         raise EngineRefused("whisper", f"{broken.file}: {broken.reason}", hint=broken.hint) from broken
-    from services.stt.whisper import load_whisper  # noqa: PLC0415 - only if used
+    from services.stt.whisper import WhisperOptions, load_whisper  # noqa: PLC0415 - only if used
 
-    return load_whisper(
-        candidate.path,
+    cores = os.cpu_count() or 1
+    threads = settings.stt_threads or min(4, cores)
+    options = WhisperOptions(
         device=candidate.device,
         compute_type=candidate.compute_type,
-        threads=settings.stt_threads or min(4, os.cpu_count() or 1),
+        threads=threads,
         parallel=WHISPER_PARALLEL,
-        sha256=hashes.get("model.bin", ""),
+        lanes=max(1, min(WHISPER_PARALLEL, cores // threads)) if candidate.device == "cpu" else 1,
+        is_short=is_short(settings.stt_window, candidate.device),
+        batch=0 if settings.stt_batch == "auto" else int(settings.stt_batch),
     )
+    return load_whisper(candidate.path, options, sha256=hashes.get("model.bin", ""))
 
 
 def make_chain(settings: SttSettings) -> Chain:
@@ -83,11 +95,12 @@ def make_chain(settings: SttSettings) -> Chain:
     return Chain(chain, lambda candidate: load(candidate, settings), absent=absent(chain, present))
 
 
-def make_detectors() -> Callable[[], SpeechDetector]:
-    """Loads the voice activity detector; returns what makes one for each session."""
-    from services.stt.vad import SileroModel, silero_path  # noqa: PLC0415 - 0.2 s, off the event loop
+def load_voice_activity() -> VoiceActivity:
+    """Loads the voice activity detector. Blocks."""
+    from services.stt.activity import Activity  # noqa: PLC0415 - as the model
+    from services.stt.vad import SileroModel, silero_path  # noqa: PLC0415 - 0.5 s, off the event loop
 
-    return SileroModel(silero_path()).stream
+    return Activity(SileroModel(silero_path()))
 
 
 def make_resampler(rate_hz: int) -> Resampler:
@@ -111,10 +124,12 @@ def make_worker(settings: CommonSettings) -> SttWorker:
     )
     parts = Parts(
         make_chain=lambda: make_chain(settings),
-        make_detectors=make_detectors,
+        load_voice_activity=load_voice_activity,
         make_resampler=make_resampler,
+        load_turn_model=lambda: load_turn_model(settings.models_dir),
     )
-    return SttWorker(options, parts)
+    instruments = make_instruments("stt", metrics_port=settings.metrics_port)
+    return SttWorker(options, parts, instruments=instruments)
 
 
 async def connect(settings: CommonSettings) -> Bus:

@@ -1,93 +1,62 @@
-"""What becomes of one session's utterances: drafts, partials and finals.
+"""What becomes of one session's utterances: drafts in their pauses, and their finals.
 
-Transcribing begins in the pause, 200 ms after the last word, while the silence is still being confirmed;
-if nothing follows, that draft is the final and the person waits for the model 300 ms less. If speech goes
-on, the draft serves as a partial. Finals are told in the order of their utterances and are insisted on
-when the broker is away for a moment; everything else is worth telling now or never.
+Transcribing begins in the pause, 130 ms after the last word, while the silence is still being confirmed.
+The draft's words say how much silence is waited for; if nothing follows, the draft is the final and nobody
+waits for the model. If speech goes on, the draft is settled where the piece is long enough, so that the work
+left at the end does not grow, or else serves as a partial. Finals are told in the order of their utterances.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
 
-from services.stt.chain import Heard
-from services.stt.desk import Desk
-from services.stt.endpoint import Ended
-from services.stt.engine import RATE_HZ, Pcm, UnsupportedLanguage, short_language
-from shared.bus import Bus
-from shared.errors import BusDown, EngineFailed
-from shared.messages import EarsFailed, Final, Message, Partial
-
-PARTIAL_EVERY_S = 0.7
-SURE_LANGUAGE = 0.8
-"""A language detected with this probability is kept for what follows."""
-INSIST_TIMES, INSIST_EVERY_S = 50, 0.1
-
-Attempt = Heard | EngineFailed | UnsupportedLanguage
+from services.stt.captions import Captions
+from services.stt.chain import Attempt, Heard
+from services.stt.desk import Priority
+from services.stt.endpoint import Cue, Ended, Paused
+from services.stt.engine import RATE_HZ
+from services.stt.settle import Settled
+from services.stt.turn_sense import TurnSense
+from services.stt.turn_text import completeness
+from services.stt.utterance import Draft, Session, Utterance
+from shared.messages import EarsFailed, Final, Message, SpeechResumed, TurnDetection, TurnLikely
 
 
-@dataclass(kw_only=True)
-class Counts:
-    """What a worker counts over all its sessions."""
+@dataclass(frozen=True, kw_only=True)
+class Needed:
+    """What another worker would need to hear the oldest utterance that is not over yet."""
 
-    done: int = 0
-    failed: int = 0
-    succeeded_at: float | None = None
-    """The loop's time of the last final."""
-    frames_dropped: int = 0
-    frames_lost: int = 0
-    frames_unusable: int = 0
+    seq: int
+    settled: int = 0
+    is_midway: bool = False
 
 
-class Teller:
-    """Publishes one session's events."""
-
-    def __init__(self, bus: Bus, subject: str) -> None:
-        self._bus, self._subject = bus, subject
-
-    async def say(self, message: Message) -> bool:
-        """Tells now or never; False: never."""
-        try:
-            await self._bus.publish(self._subject, message)
-        except BusDown:
-            return False
-        return True
-
-    async def insist(self, message: Message) -> None:
-        """Tells what must not get lost; gives up when the gateway has certainly gone elsewhere."""
-        for _ in range(INSIST_TIMES):
-            if await self.say(message):
-                return
-            await asyncio.sleep(INSIST_EVERY_S)
-
-
-@dataclass(kw_only=True)
-class _Utterance:
-    number: int
-    needed_seq: int
-    told_at: float
-    """The loop's time of the last partial."""
-    told_samples: int = 0
-    draft: asyncio.Task[Attempt] | None = None
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Over:
+    utterance: Utterance
+    ended: Ended
+    text: asyncio.Task[Attempt]
+    was_ready: bool
+    decided_at: float
+    pace_ms: float
 
 
 class Scribe:
     """Transcribes one session's utterances; ``run`` tells the finals."""
 
-    def __init__(self, lease: int, language: str | None, desk: Desk, teller: Teller, counts: Counts) -> None:
-        self._lease = lease
-        self._language = short_language(language)
-        self._likely = ""
-        self._desk, self._teller, self._counts = desk, teller, counts
-        self._ended: asyncio.Queue[tuple[_Utterance, Ended, Pcm]] = asyncio.Queue()
-        self._waiting: deque[_Utterance] = deque()
+    def __init__(
+        self, session: Session, *, detection: TurnDetection = "auto", sense: TurnSense | None = None
+    ) -> None:
+        self._session, self._ears, self._teller = session, session.ears, session.teller
+        self._detection = detection
+        self._sense = sense if detection == "auto" else None
+        self._captions = Captions(session)
+        self._over: asyncio.Queue[_Over] = asyncio.Queue()
+        self._waiting: deque[Utterance] = deque()
         """Utterances whose final has not been told yet, oldest first."""
-        self._current: _Utterance | None = None
-        self._tasks: asyncio.TaskGroup
+        self._current: Utterance | None = None
         self._utterances = 0
 
     @property
@@ -95,16 +64,24 @@ class Scribe:
         """Whether no utterance is in flight or waits for its final."""
         return not self._waiting
 
-    def needed_seq(self, by_ears: int) -> int:
-        """Returns the first frame that another worker would need."""
-        return min([by_ears, *(utterance.needed_seq for utterance in self._waiting)])
+    @property
+    def needed(self) -> Needed:
+        """What another worker would need."""
+        if not self._waiting:
+            return Needed(seq=self._ears.needed_seq)
+        oldest = self._waiting[0]
+        is_midway = oldest.needed_seq != oldest.first_seq or oldest.settled_there > 0
+        return Needed(seq=oldest.needed_seq, settled=oldest.settled_there, is_midway=is_midway)
 
-    def begin(self, needed_seq: int) -> int:
-        """Opens an utterance; returns its number."""
+    def begin(self, start: int, prefix: str = "") -> int:
+        """Opens an utterance whose audio begins at ``start``, behind ``prefix``; returns its number."""
         self._utterances += 1
-        now = asyncio.get_running_loop().time()
-        self._current = _Utterance(number=self._utterances, needed_seq=needed_seq, told_at=now)
-        self._waiting.append(self._current)
+        seq = self._ears.seq_at(start)
+        current = Utterance(self._session, self._utterances, start=start, first_seq=seq)
+        current.settled, current.settled_there = Settled(text=prefix, position=start), len(prefix)
+        current.open_piece(start)
+        self._current = current
+        self._waiting.append(current)
         return self._utterances
 
     def skip(self) -> int:
@@ -112,94 +89,179 @@ class Scribe:
         self._utterances += 1
         return self._utterances
 
-    def pause(self, pcm: Pcm) -> None:
+    def hear(self) -> None:
+        """More of the utterance in flight is there."""
+        if self._current is not None and self._current.draft is None:
+            self._captions.consider(self._current)
+
+    def pause(self, paused: Paused) -> None:
         """Starts the draft."""
-        assert self._current is not None
-        self._current.draft = self._spawn(self._attempt(pcm))
+        utterance = self._current
+        assert utterance is not None
+        self._session.counts.drafts += 1
+        self._captions.pause(utterance)
+        utterance.hurry(Priority.DRAFT)
+        reading = utterance.reading(paused.audio_to, Priority.DRAFT)
+        draft = utterance.draft = Draft(pause=paused.pause, reading=reading)
+        draft.task = self._session.spawn(self._draft(utterance, draft))
 
-    def resume(self) -> None:
-        """Speech goes on: what the draft says is a partial now."""
-        assert self._current is not None
-        draft, self._current.draft = self._current.draft, None
-        if draft is not None:
-            self._spawn(self._tell_partial(self._current, draft))
-
-    def consider_partial(self, spoken: Callable[[], Pcm]) -> None:
-        """Starts a partial when one is due and nobody is held up by it."""
-        current, now = self._current, asyncio.get_running_loop().time()
-        if current is None or current.draft is not None or now - current.told_at < PARTIAL_EVERY_S:
+    async def resume(self) -> None:
+        """Speech goes on: what the draft says is settled or a partial now, or was for nothing."""
+        utterance = self._current
+        assert utterance is not None
+        draft, utterance.draft = utterance.draft, None
+        if draft is None:
             return
-        current.told_at = now
-        pcm = spoken()
-        has_news = len(pcm) - current.told_samples >= PARTIAL_EVERY_S * RATE_HZ / 2
-        if has_news and self._desk.has_room_for_partial(len(pcm)):
-            current.told_samples = len(pcm)
-            self._spawn(self._tell_partial(current, self._spawn(self._attempt(pcm))))
+        if draft.was_told:
+            await self._teller.say(SpeechResumed(lease=self._session.lease, utterance=utterance.number))
+        if self._captions.settle_draft(utterance, draft):
+            return
+        if draft.outcome is not None:
+            await self._captions.tell(utterance, draft.reading, draft.outcome)
+        elif draft.task is not None and not draft.reading.is_taken:
+            draft.task.cancel()
 
-    def end(self, ended: Ended, pcm: Pcm) -> None:
+    def end(self, ended: Ended) -> None:
         """Closes the utterance in flight; its final follows those before it."""
-        assert self._current is not None
-        self._ended.put_nowait((self._current, ended, pcm))
-        self._current = None
+        utterance, self._current = self._current, None
+        assert utterance is not None
+        utterance.is_over = True
+        if utterance.partial is not None:
+            utterance.partial.cancel()
+        draft = utterance.draft
+        utterance.hurry(Priority.FINAL)
+        if draft is not None and draft.task is not None:
+            utterance.promote(draft)
+            text = draft.task
+            self._session.counts.drafts_used += 1
+        else:
+            reading = utterance.reading(ended.audio_to, Priority.FINAL)
+            text = self._session.spawn(utterance.read(reading))
+        over = _Over(
+            utterance=utterance,
+            ended=ended,
+            text=text,
+            was_ready=draft is not None and draft.outcome is not None,
+            decided_at=asyncio.get_running_loop().time(),
+            pace_ms=self._ears.pace_ms,
+        )
+        self._over.put_nowait(over)
 
-    async def settle(self) -> None:
+    async def all_told(self) -> None:
         """Waits until the finals of all utterances that are over have been told."""
-        await self._ended.join()
+        await self._over.join()
 
-    async def run(self, needed_by_ears: Callable[[], int]) -> None:
+    async def room(self, most: int) -> None:
+        """Waits while more than ``most`` samples of the utterance in flight wait for their text."""
+        utterance = self._current
+        while (
+            utterance is not None
+            and utterance is self._current
+            and self._ears.position - utterance.settled.position > most
+            and utterance.settling is not None
+            and not utterance.settling.done()
+        ):
+            await asyncio.wait({utterance.settling})
+
+    def close(self) -> None:
+        """The session is over: what is being decoded is of no use any more."""
+        for utterance in self._waiting:
+            utterance.close_stream()
+
+    async def run(self) -> None:
         """Tells finals, in order, until cancelled; drafts and partials end with it."""
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
+            self._session.tasks = tasks
             while True:
-                utterance, ended, pcm = await self._ended.get()
-                decided_at = asyncio.get_running_loop().time()
-                outcome = await (utterance.draft or self._attempt(pcm))
+                over = await self._over.get()
+                outcome = await over.text
+                utterance = over.utterance
+                if utterance.settling is not None:
+                    await asyncio.wait({utterance.settling})
+                utterance.close_stream()
+                await self._teller.insist(self._outcome(over, utterance.failure or outcome))
                 self._waiting.popleft()
-                if isinstance(outcome, Heard):
-                    needed_seq = self.needed_seq(needed_by_ears())
-                    message: Message = self._final(utterance, ended, outcome, decided_at, needed_seq)
-                else:
-                    self._counts.failed += 1
-                    number, code, text = utterance.number, outcome.code, str(outcome)
-                    message = EarsFailed(lease=self._lease, utterance=number, code=code, message=text)
-                await self._teller.insist(message)
-                self._ended.task_done()
+                self._over.task_done()
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        return self._tasks.create_task(work, name="stt-scribe")
+    async def _draft(self, utterance: Utterance, draft: Draft) -> Attempt:
+        outcome, probability = await asyncio.gather(utterance.read(draft.reading), self._sensed(draft))
+        draft.outcome = outcome
+        if utterance.draft is draft and not utterance.is_over:
+            await self._weigh(utterance, draft, outcome, probability)
+        elif utterance.draft is not draft:
+            await self._captions.tell(utterance, draft.reading, outcome)
+        return outcome
 
-    async def _attempt(self, pcm: Pcm) -> Attempt:
-        try:
-            return await self._desk.transcribe(pcm, self._language, self._likely)
-        except (EngineFailed, UnsupportedLanguage) as error:
-            return error
+    async def _sensed(self, draft: Draft) -> float | None:
+        if self._sense is None or not draft.reading.speech:
+            return None
+        return await self._sense.probability(draft.reading.pcm)
 
-    async def _tell_partial(self, utterance: _Utterance, attempt: asyncio.Task[Attempt]) -> None:
-        outcome = await attempt
-        if isinstance(outcome, Heard) and outcome.transcript.text and utterance is self._current:
-            text = outcome.transcript.text
-            await self._teller.say(Partial(lease=self._lease, utterance=utterance.number, text=text))
+    async def _weigh(
+        self, utterance: Utterance, draft: Draft, outcome: Attempt, probability: float | None
+    ) -> None:
+        """Tells the endpoint what the draft says; it may end the utterance at once."""
+        text, language = "", ""
+        if isinstance(outcome, Heard):
+            text, language = utterance.text_with(outcome.transcript.text), outcome.transcript.language
+        cue = Cue(pause=draft.pause, text=completeness(text, language), probability=probability)
+        ended = self._ears.hint(cue)
+        if ended is not None:
+            self.end(ended)
+        elif cue.text == "open":
+            await self._captions.tell(utterance, draft.reading, outcome)
+        elif text and self._detection != "manual":
+            draft.was_told = True
+            silence = self._ears.silence
+            await self._teller.say(
+                TurnLikely(
+                    lease=self._session.lease,
+                    utterance=utterance.number,
+                    text=text,
+                    language=language,
+                    end_ms=(self._ears.position - silence) * 1000 // RATE_HZ,
+                    silence_ms=silence * 1000 // RATE_HZ,
+                )
+            )
 
-    def _final(
-        self, utterance: _Utterance, ended: Ended, heard: Heard, decided_at: float, needed_seq: int
-    ) -> Final:
-        transcript, info = heard.transcript, heard.info
-        now = asyncio.get_running_loop().time()
-        self._counts.done += 1
-        self._counts.succeeded_at = now
-        if transcript.text and transcript.language_probability >= SURE_LANGUAGE:
-            self._likely = transcript.language
+    def _outcome(self, over: _Over, outcome: Attempt) -> Message:
+        utterance, counts = over.utterance, self._session.counts
+        if isinstance(outcome, Heard):
+            counts.done += 1
+            self._measure(over)
+            counts.succeeded_at = asyncio.get_running_loop().time()
+            if utterance.detected is not None and outcome.transcript.text:
+                self._session.belief = self._session.belief.heard(utterance.detected)
+            return self._final(over, outcome)
+        counts.failed += 1
+        self._session.meter.failed(outcome.code)
+        lease, code, text = self._session.lease, outcome.code, str(outcome)
+        return EarsFailed(lease=lease, utterance=utterance.number, code=code, message=text)
+
+    def _measure(self, over: _Over) -> None:
+        meter = self._session.meter
+        meter.first_output(over.ended.waited / RATE_HZ, "endpoint")
+        meter.first_output(asyncio.get_running_loop().time() - over.decided_at)
+
+    def _final(self, over: _Over, heard: Heard) -> Final:
+        utterance, ended, transcript = over.utterance, over.ended, heard.transcript
+        # Those that follow are to be heard again from their beginning: their settled text is not told here.
+        following = [other.first_seq for other in self._waiting if other is not utterance]
         return Final(
-            lease=self._lease,
+            lease=self._session.lease,
             utterance=utterance.number,
-            text=transcript.text,
-            language=transcript.language,
+            text=utterance.text_with(transcript.text),
+            language=transcript.language or utterance.language or "",
             start_ms=ended.start * 1000 // RATE_HZ,
             end_ms=ended.end * 1000 // RATE_HZ,
             endpoint_ms=ended.waited * 1000 / RATE_HZ,
-            transcribe_ms=1000 * (now - decided_at),
-            needed_seq=needed_seq,
-            engine=info.name,
-            device=info.device,
-            model=info.model,
+            transcribe_ms=1000 * (asyncio.get_running_loop().time() - over.decided_at),
+            needed_seq=min([self._ears.needed_seq, *following]),
+            engine=heard.info.name,
+            device=heard.info.device,
+            model=heard.info.model,
+            speech_ms=ended.speech * 1000 // RATE_HZ,
+            was_ready=over.was_ready,
+            ended_by=ended.ended_by,
+            pace_ms=over.pace_ms,
         )

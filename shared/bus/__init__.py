@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from shared.errors import EvaError
 from shared.messages import AnyMessage, Message
 
 Handler = Callable[[str, AnyMessage], None]
@@ -77,17 +78,55 @@ class Consumer(Protocol):
         """Takes no new job; ``run`` returns when those in hand are done."""
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value in a bucket as it was read."""
+
+    value: bytes
+    revision: int
+    """Of this value: grows with each change of anything in the bucket; at least 1."""
+
+
+class Conflict(EvaError):
+    """The value is no longer the one that the change was made for: read it anew."""
+
+    code: ClassVar[str] = "conflict"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"somebody else has changed {key}")
+        self.key = key
+
+
 class Bucket(Protocol):
-    """Keys and values with a time to live, counted anew at each ``put``."""
+    """Keys and values, with a time to live that is counted anew at each change, or for good."""
 
     async def get(self, key: str) -> bytes | None:
         """Returns the value, or None. Raises ``BusDown``."""
 
+    async def get_entry(self, key: str) -> Entry | None:
+        """Returns the value with its revision, or None. Raises ``BusDown``."""
+
     async def put(self, key: str, value: bytes) -> None:
-        """Stores the value. Raises ``BusDown``."""
+        """Stores the value, whatever was there. Raises ``BusDown``."""
+
+    async def create(self, key: str, value: bytes) -> int:
+        """Stores the value where there is none; returns its revision. Raises ``Conflict``, ``BusDown``."""
+
+    async def update(self, key: str, value: bytes, revision: int) -> int:
+        """Replaces this revision of the value; returns the new one. Raises ``Conflict``, ``BusDown``."""
 
     async def delete(self, key: str) -> bool:
         """Erases the value and its history; False if there was none. Raises ``BusDown``."""
+
+    async def keys(self) -> list[str]:
+        """Returns all keys that have a value, sorted. Raises ``BusDown``."""
+
+    async def watch(self, tell: Callable[[str], None]) -> Subscription:
+        """Calls ``tell`` with the key of each value that may have changed. Raises ``BusDown``.
+
+        A hint: it may come for a change that was refused, and it does not come for what is erased, ends with
+        its time, or changes while the broker cannot be reached. Who must know reads anew now and then.
+        """
 
 
 class Bus(Protocol):
@@ -116,7 +155,7 @@ class Bus(Protocol):
         """Makes the queue and its consumer, or adapts an existing one to these bounds."""
 
     async def enqueue(self, subject: str, message: Message, *, message_id: str) -> None:
-        """Stores a work item; returns when the broker has it.
+        """Stores a work item; returns when the broker has it, or a worker (``shared.bus.rush``).
 
         A repeated id within a minute (or the queue's ``max_age_s``, if that is less) is no new item. Plain
         subscribers of the subject get the message too, whatever becomes of the item.
@@ -129,7 +168,7 @@ class Bus(Protocol):
         """Returns a consumer of a declared queue, not yet running."""
 
     async def bucket(self, name: str, *, ttl_s: float) -> Bucket:
-        """Opens a bucket, making it if needed. Raises ``BusDown``."""
+        """Opens a bucket, making it if needed; ``ttl_s`` 0: what is in it stays. Raises ``BusDown``."""
 
     async def close(self) -> None:
         """Sends what is still to be sent and disconnects."""

@@ -14,11 +14,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from shared import trace
 from shared.bus import Handler, JobHandler, Responder, Subscription, WorkQueue
 from shared.bus.dispatch import Counts, answer, hand_over
 from shared.bus.jobs import PullConsumer
+from shared.bus.memory_bucket import MemoryBucket
 from shared.bus.memory_queue import MemorySource, StoredQueue
-from shared.bus.wire import check_key, check_size, matches, pack
+from shared.bus.wire import matches, pack
 from shared.errors import BusDown, NoResponders, RequestTimedOut
 from shared.messages import AnyMessage, Message, decode
 
@@ -101,38 +103,6 @@ class MemoryBroker:
         self._connections = [other for other in self._connections if other is not bus]
         for interest in [i for i in self.interests if i.bus is bus]:
             del self.interests[interest]
-
-
-class MemoryBucket:
-    """Keys and values with a time to live, counted anew at each ``put``."""
-
-    def __init__(self, broker: MemoryBroker, ttl_s: float) -> None:
-        self._broker, self._ttl_s = broker, ttl_s
-        self._values: dict[str, tuple[bytes, float]] = {}
-
-    def _fresh(self) -> dict[str, tuple[bytes, float]]:
-        if not self._broker.is_up:
-            raise BusDown("the broker is down")
-        now = asyncio.get_running_loop().time()
-        self._values = {key: kept for key, kept in self._values.items() if kept[1] > now}
-        return self._values
-
-    async def get(self, key: str) -> bytes | None:
-        """Returns the value, or None. Raises ``BusDown``, ``BadInput`` for an impossible key."""
-        check_key(key)
-        kept = self._fresh().get(key)
-        return None if kept is None else kept[0]
-
-    async def put(self, key: str, value: bytes) -> None:
-        """Stores the value. Raises ``BusDown``, ``BadInput`` for an impossible key or more than 256 KiB."""
-        check_key(key)
-        check_size(value)
-        self._fresh()[key] = (bytes(value), asyncio.get_running_loop().time() + self._ttl_s)
-
-    async def delete(self, key: str) -> bool:
-        """Erases the value; False if there was none. Raises ``BusDown``, ``BadInput``."""
-        check_key(key)
-        return self._fresh().pop(key, None) is not None
 
 
 class MemoryBus:
@@ -224,7 +194,7 @@ class MemoryBus:
         listeners = self.broker.route(subject, payload)
         for queue in self.broker.queues.values():
             if matches(queue.spec.subject, subject):
-                queue.store(subject, payload, message_id)
+                queue.store(subject, payload, message_id, traceparent=trace.headers().get(trace.HEADER, ""))
                 return
         if listeners:
             raise BusDown(f"no queue stores {subject}, though somebody listens")
@@ -238,7 +208,8 @@ class MemoryBus:
     async def bucket(self, name: str, *, ttl_s: float) -> MemoryBucket:
         """Opens a bucket, making it if needed. Raises ``BusDown``."""
         self._check()
-        return self.broker.buckets.setdefault(name, MemoryBucket(self.broker, ttl_s))
+        made = MemoryBucket(lambda: self.broker.is_up, ttl_s)
+        return self.broker.buckets.setdefault(name, made)
 
     def abort(self) -> None:
         """Dies like a killed process: its jobs go to others when their leases end."""

@@ -21,6 +21,7 @@ class _Item:
     subject: str
     payload: bytes
     stored_at: float
+    traceparent: str
     deliveries: int = 0
     lease: asyncio.TimerHandle | None = None
     """Runs while the item is in hand, or until it may be delivered again."""
@@ -40,7 +41,7 @@ class StoredQueue:
         self._ready: list[_Item] = []
         self._ids: dict[str, float] = {}
 
-    def store(self, subject: str, payload: bytes, message_id: str) -> None:
+    def store(self, subject: str, payload: bytes, message_id: str, *, traceparent: str = "") -> None:
         """Takes an item in. Raises ``QueueFull``; a repeated id changes nothing."""
         now = asyncio.get_running_loop().time()
         self._ids = {known: until for known, until in self._ids.items() if until > now}
@@ -50,7 +51,13 @@ class StoredQueue:
         if len(self._stored) >= self.spec.capacity:
             raise QueueFull(subject)
         self._ids[message_id] = now + min(DUPLICATE_WINDOW_S, self.spec.max_age_s)
-        item = _Item(number=next(self._numbers), subject=subject, payload=payload, stored_at=now)
+        item = _Item(
+            number=next(self._numbers),
+            subject=subject,
+            payload=payload,
+            stored_at=now,
+            traceparent=traceparent,
+        )
         self._stored[item.number] = item
         self._ready.append(item)
         self.serve()
@@ -122,10 +129,15 @@ class MemoryDelivery:
     def __init__(self, queue: StoredQueue, item: _Item, source: MemorySource, *, waited_s: float) -> None:
         self.subject, self.payload = item.subject, item.payload
         self.number, self.waited_s = item.deliveries, waited_s
+        self.traceparent = item.traceparent
+        self.item_id, self.is_rushed = "", False  # nothing is held up here, so nothing comes twice
         self._queue, self._item, self._source = queue, item, source
 
     def _counts(self) -> bool:
         return self._source.is_alive() and self._queue.is_in_hand(self._item, self.number)
+
+    async def begun(self) -> None:
+        """It has been taken up."""
 
     async def acknowledge(self) -> None:
         """It is done."""

@@ -5,7 +5,7 @@ The *control* connection (work, requests, buckets) may wait for a broker that is
 functions behind ``shared.bus.dispatch``, so none of them can end a subscription.
 
 ``shared.bus.nats_link`` is one connection, ``nats_store`` what is kept in JetStream, ``nats_pull`` how work
-is fetched.
+is fetched, ``nats_rush`` how work goes past a queue that is held up.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from collections.abc import Callable
 
 from nats.aio.msg import Msg
 
+from shared import trace
 from shared.bus import Handler, JobHandler, Responder, Subscription, WorkQueue
 from shared.bus.dispatch import Counts, answer, hand_over
 from shared.bus.jobs import PullConsumer
+from shared.bus.nats_bucket import NatsBucket
+from shared.bus.nats_door import NatsDoor
 from shared.bus.nats_link import Link, die
 from shared.bus.nats_pull import NatsSource
-from shared.bus.nats_store import NatsBucket, declare, store
+from shared.bus.nats_rush import Sender
+from shared.bus.nats_store import declare
 from shared.bus.wire import pack
 from shared.errors import BusDown
 from shared.messages import AnyMessage, Message, decode
@@ -75,13 +79,14 @@ class NatsBus:
         self._media = Link(
             f"{name}-media", is_live=True, counts=self.counts, on_change=self._changed, closed=closed
         )
+        self._sender = Sender(self._control)
 
     async def open(self, url: str, *, user: str, password: str) -> None:
         """Connects both. Raises ``BusDown``."""
         await self._control.open(url, user=user, password=password)
         try:
             await self._media.open(url, user=user, password=password)
-        except BusDown:
+        except BaseException:  # nobody holds this bus, so nobody could close it
             await self._control.close()
             raise
 
@@ -114,10 +119,13 @@ class NatsBus:
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
         """Hands each message, in order, to ``handler``; stands once it returns. Raises ``BusDown``."""
 
-        async def deliver(message: Msg) -> None:
-            hand_over(handler, message.subject, message.data, self.counts)
+        def take(of: str, payload: bytes) -> None:
+            hand_over(handler, of, payload, self.counts)
 
-        return await self._media.subscribe(subject, deliver, queue=queue)
+        async def deliver(message: Msg) -> None:
+            take(message.subject, message.data)
+
+        return await self._media.subscribe(subject, deliver, queue=queue, at_once=take)
 
     async def request(self, subject: str, message: Message, *, timeout_s: float) -> AnyMessage:
         """Asks and awaits the answer.
@@ -143,21 +151,22 @@ class NatsBus:
         await declare(self._control, queue)
 
     async def enqueue(self, subject: str, message: Message, *, message_id: str) -> None:
-        """Stores a work item; returns when the broker has it, at most 2 s later.
+        """Stores a work item; returns when the broker or a worker has it, at most 2 s later (5 in a cluster).
 
         Raises ``QueueFull``, ``BusDown``, ``NoResponders`` (no queue stores this subject), ``BadInput``.
         """
-        await store(self._control, subject, pack(message), message_id=message_id)
+        await self._sender.send(subject, pack(message), message_id=message_id, headers=trace.headers())
 
     def consumer(self, queue: WorkQueue, *, slots: int, handler: JobHandler) -> PullConsumer:
         """Returns a consumer of a declared queue, not yet running."""
         came_back = asyncio.Event()
         self._came_back.append(came_back)
         source = NatsSource(self._control, queue, came_back=came_back)
-        return PullConsumer(queue, source, slots=slots, handler=handler, counts=self.counts)
+        door = NatsDoor(self._control, queue.subject)
+        return PullConsumer(queue, source, slots=slots, handler=handler, counts=self.counts, door=door)
 
     async def bucket(self, name: str, *, ttl_s: float) -> NatsBucket:
-        """Opens a bucket, making it if needed. Raises ``BusDown``."""
+        """Opens a bucket, making it if needed; ``ttl_s`` 0: what is in it stays. Raises ``BusDown``."""
         return await NatsBucket.open(self._control, name, ttl_s=ttl_s)
 
     def cut(self) -> None:
@@ -167,5 +176,6 @@ class NatsBus:
 
     async def close(self) -> None:
         """Sends what is still to be sent and disconnects."""
+        await self._sender.close()
         await self._media.close()
         await self._control.close()

@@ -5,7 +5,11 @@
 - What was not yet written when the connection broke can be thrown away (``is_live``) rather than sent late.
 - A client that has closed for good (a server error does that, whatever the reconnect options say) would
   leave a deaf process behind: ``closed`` ends it, and its supervisor starts it anew.
-- A ``flush`` that is cancelled kills nats-py's reader when its PONG comes: round trips are shielded.
+- A ``flush`` that is cancelled or late kills nats-py's reader when its PONG comes (``nats_client`` forgets
+  it), and one whose connection breaks waits to its end for it: whoever waits is told at once.
+- uvloop raises ``RuntimeError`` where a closed socket is written into (``nats_socket`` loses the bytes).
+- A request or a first connect that is cancelled in the instant of its result forgets the cancellation
+  (``asyncio.wait_for`` before Python 3.12): it is raised after all, or a stopped turn would go on.
 """
 
 from __future__ import annotations
@@ -17,9 +21,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
-from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import (
@@ -32,6 +34,8 @@ from nats.errors import (
 from nats.errors import Error as NatsError
 
 from shared.bus.dispatch import Counts
+from shared.bus.nats_address import read_address, shown
+from shared.bus.nats_client import Client, Taker
 from shared.errors import BusDown, NoResponders, RequestTimedOut
 from shared.observe import Log
 
@@ -49,6 +53,7 @@ MAX_WAITING_BYTES = 2 * 1024 * 1024
 """The server does not read: what is published now would arrive late, so it is refused."""
 SUBSCRIPTION_BYTES, SUBSCRIPTION_MESSAGES = 32 * 1024 * 1024, 65_536
 """Received and not yet handled, for each subscription; beyond it messages are dropped and counted."""
+_GONE = (OutboundBufferLimitError, ConnectionClosedError, ConnectionDrainingError, OSError)
 
 Callback = Callable[[Msg], Awaitable[None]]
 
@@ -58,36 +63,6 @@ def die(reason: str) -> NoReturn:
     log.error("bus.closed", reason=reason, what="exiting, the supervisor starts this process anew")
     sys.stderr.flush()
     os._exit(1)
-
-
-def shown(url: str) -> str:
-    """Returns a server's address without credentials."""
-    parts = urlsplit(url if "://" in url else f"nats://{url}")
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or 4222}"
-
-
-class _Client(Client):
-    """nats-py's client, whose broken connections are cut."""
-
-    def cut(self) -> None:
-        """Drops the socket at once, whatever stands in its buffers."""
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
-
-    def forget_unwritten(self) -> None:
-        """Throws away what has not been written; subscriptions are made anew by nats-py itself."""
-        self._pending.clear()
-        self._pending_data_size = 0
-
-    async def _process_op_err(self, e: Exception) -> None:
-        if not (self.is_closed or self.is_reconnecting):
-            self.cut()
-        await super()._process_op_err(e)
-
-    async def _connect_to_server(self, s: Srv) -> None:
-        self.cut()  # an attempt that got no greeting leaves its socket behind
-        await super()._connect_to_server(s)
 
 
 class Link:
@@ -104,7 +79,7 @@ class Link:
     ) -> None:
         """``is_live``: what cannot be sent now is not sent at all."""
         self.up = asyncio.Event()
-        self._client = _Client()
+        self._client = Client()
         self._name, self._is_live, self._counts = name, is_live, counts
         self._on_change, self._closed = on_change, closed
         self._is_closing = False
@@ -116,12 +91,19 @@ class Link:
         """Whether the server is reachable, as far as is known."""
         return self.up.is_set() and self._client.is_connected
 
+    @property
+    def is_clustered(self) -> bool:
+        """Whether the server is one of several."""
+        return bool(self._client.cluster)
+
     async def open(self, url: str, *, user: str, password: str) -> None:
         """Connects. Raises ``BusDown`` after 5 s, or at once where the credentials are refused."""
+        servers, tls = read_address(url)
         try:
             async with asyncio.timeout(FIRST_CONNECT_S) as self._patience:
                 await self._client.connect(
-                    [part.strip() for part in url.split(",")],
+                    servers,
+                    tls=tls,
                     name=self._name,
                     inbox_prefix="_INBOX." + re.sub(r"[^A-Za-z0-9_-]", "-", self._name),
                     max_reconnect_attempts=-1,
@@ -141,7 +123,7 @@ class Link:
                 )
         except TimeoutError as error:
             await self.close()
-            at = ", ".join(shown(part) for part in url.split(","))
+            at = ", ".join(map(shown, servers))
             if "authorization" in self._last_error.lower():
                 raise BusDown(f"the broker at {at} refuses these credentials") from error
             raise BusDown(f"no broker answers at {at}: {self._last_error or 'no answer'}") from error
@@ -153,7 +135,7 @@ class Link:
         """Sends what is still to be sent and disconnects."""
         self._is_closing = True
         self.up.clear()
-        with contextlib.suppress(TimeoutError, NatsError, OSError):
+        with contextlib.suppress(TimeoutError, NatsError, OSError, BusDown):
             async with asyncio.timeout(2.0):
                 if self._client.is_connected:
                     await self.round_trip()
@@ -180,7 +162,7 @@ class Link:
             raise BusDown("the broker is not reachable" if not self.is_up else "the broker does not read")
         try:
             await self._client.publish(subject, payload, reply=reply, headers=headers)
-        except (OutboundBufferLimitError, ConnectionClosedError, ConnectionDrainingError) as error:
+        except _GONE as error:
             raise BusDown("the broker is not reachable") from error
 
     async def request(
@@ -197,11 +179,16 @@ class Link:
             if not self.is_up:
                 raise BusDown("the broker went away") from error
             raise RequestTimedOut(subject, timeout_s) from error
-        except (OutboundBufferLimitError, ConnectionClosedError, ConnectionDrainingError) as error:
+        except _GONE as error:
             raise BusDown("the broker is not reachable") from error
 
-    async def subscribe(self, subject: str, callback: Callback, *, queue: str = "") -> LinkSubscription:
-        """Subscribes; once it returns, the server knows. Raises ``BusDown``."""
+    async def subscribe(
+        self, subject: str, callback: Callback, *, queue: str = "", at_once: Taker | None = None
+    ) -> LinkSubscription:
+        """Subscribes; once it returns, the server knows. Raises ``BusDown``.
+
+        ``at_once``: takes messages in place of ``callback`` where nothing has to be awaited.
+        """
         if not self.is_up:
             raise BusDown("the broker is not reachable")
         made = await self._client.subscribe(
@@ -211,6 +198,8 @@ class Link:
             pending_msgs_limit=SUBSCRIPTION_MESSAGES,
             pending_bytes_limit=SUBSCRIPTION_BYTES,
         )
+        if at_once is not None:
+            self._client.take_at_once(made, at_once)
         try:
             await self.round_trip()
         except BaseException:  # nobody will ever hold it, so nobody could close it
@@ -229,6 +218,8 @@ class Link:
             await asyncio.shield(self._client.flush(ROUND_TRIP_S))  # type: ignore[arg-type]  # a float works
         except (NatsError, OSError) as error:
             raise BusDown("the broker does not answer") from error
+        if not self._client.is_connected:  # nats-py does not wait then, and says nothing
+            raise BusDown("the broker is not reachable")
 
     # ------------------------------------------------------------ what nats-py tells
 
@@ -240,6 +231,7 @@ class Link:
 
     async def _on_down(self) -> None:
         self.up.clear()
+        self._client.lose_round_trips()
         if self._is_live:
             self._client.forget_unwritten()
         if not self._is_closing:

@@ -1,4 +1,4 @@
-"""Deliveries of a JetStream consumer, one pull request for each free slot.
+"""Deliveries of a JetStream consumer, one pull request for each free slot, a few at a time.
 
 nats-py's own ``fetch`` is not used: one that is under way when the broker restarts waits for its timeout,
 and it may return less than it got. Here requests are plain publishes, all answers come to one inbox, and
@@ -9,6 +9,7 @@ holds for the old one then lead nowhere, instead of to more jobs than there are 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import deque
@@ -24,17 +25,23 @@ from shared.bus.nats_link import Link, LinkSubscription
 from shared.bus.nats_store import API, clock_ahead_s, declare
 from shared.errors import BusDown, NoResponders, RequestTimedOut
 from shared.observe import Log
+from shared.trace import HEADER as TRACEPARENT
 
 log = Log("eva.bus")
 
-ASK_FOR_S = 5.0
-"""How long the server keeps a request that it cannot meet."""
+ASK_FOR_S = 1.0
+"""How long the server keeps a request that it cannot meet. A worker that hangs (is frozen, not dead) is given
+work for so long …"""
+MOST_ASKED = 4
+"""… and so many items, which come again to others only after the queue's ``ack_wait_s``."""
 LOST_AFTER_S = ASK_FOR_S + 2.0
 """A request without any answer for so long is forgotten and made again."""
 LOOK_EVERY_S = 1.0
 MEND_PAUSE_S = 0.25
 _ASK = json.dumps({"batch": 1, "expires": round(ASK_FOR_S * 1e9)}).encode()
 _NOTHING_CAME = "408"
+TAKEN_BY = "Eva-Taken"
+"""The header that says where an item's sender is told that somebody has it in hand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +72,22 @@ class NatsDelivery:
         self.number = origin.delivery
         self.waited_s = max(0.0, time.time() - clock_ahead - origin.stored_at)
         self._link, self._reply = link, message.reply
+        headers = message.headers or {}
+        self.item_id, self.is_rushed = headers.get("Nats-Msg-Id", ""), False
+        self._taken_by = headers.get(TAKEN_BY, "")
+        self.traceparent = headers.get(TRACEPARENT, "")
 
     async def _say(self, word: bytes) -> None:
         try:
             await self._link.publish(self._reply, word)
         except BusDown:
             log.warning("bus.unsaid", what=word[:4].decode(), delivery=self.number)
+
+    async def begun(self) -> None:
+        """It has been taken up: its sender is told, who asked for it."""
+        if self._taken_by:
+            with contextlib.suppress(BusDown):
+                await self._link.publish(self._taken_by, self.item_id.encode())
 
     async def acknowledge(self) -> None:
         """It is done."""
@@ -129,7 +146,7 @@ class NatsSource:
 
     async def fill(self) -> None:
         """Asks for what is wanted and not asked for yet."""
-        while self._may_ask() and len(self._asked) < self._free():
+        while self._may_ask() and len(self._asked) < min(MOST_ASKED, self._free()):
             self._asked.append(time.monotonic())
             try:
                 await self._link.publish(self._subject, _ASK, reply=self._inbox)
@@ -151,6 +168,7 @@ class NatsSource:
         status = (message.headers or {}).get("Status")
         if status is None:
             await self._take(NatsDelivery(self._link, message, self._clock_ahead_s))
+            await self.fill()
         elif status == _NOTHING_CAME:
             await self.fill()
         else:  # the consumer is gone or moving, or has no room for requests

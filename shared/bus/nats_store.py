@@ -1,4 +1,4 @@
-"""What EVA keeps in JetStream: work queues as streams with one consumer each, and buckets.
+"""What EVA keeps in JetStream: work queues as streams with one consumer each (``nats_bucket``: buckets).
 
 Spoken directly in JetStream's JSON API (https://docs.nats.io/reference/reference-protocols/nats_api_reference):
 a handful of requests, whose errors have numbers. Everything here works from server 2.9 on.
@@ -7,6 +7,7 @@ a handful of requests, whose errors have numbers. Everything here works from ser
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,6 @@ import msgspec
 
 from shared.bus import WorkQueue
 from shared.bus.nats_link import Link
-from shared.bus.wire import check_key, check_size
 from shared.errors import BusDown, NoResponders, QueueFull, RequestTimedOut
 
 API = "$JS.API"
@@ -27,9 +27,11 @@ DUPLICATE_WINDOW_S = 60.0
 MAX_ASKS = 10_000
 """Outstanding pull requests and items in hand, of all workers of a queue together."""
 
+WRONG_LAST_SEQUENCE = 10071
+REPLICAS = 3
+"""A cluster of three loses one of its servers and goes on (https://docs.nats.io/nats-concepts/jetstream)."""
 _STREAM_EXISTS_DIFFERENTLY = 10058
 _STORE_FAILED = 10077
-_NOT_FOUND = 404
 
 
 class _ApiError(msgspec.Struct):
@@ -38,12 +40,18 @@ class _ApiError(msgspec.Struct):
     description: str = ""
 
 
+class _State(msgspec.Struct):
+    subjects: dict[str, int] | None = None
+
+
 class _Answer(msgspec.Struct):
     """The part of JetStream's answers that is read here."""
 
     error: _ApiError | None = None
     ts: str = ""
     purged: int = 0
+    seq: int = 0
+    state: _State | None = None
 
 
 class ApiFailed(BusDown):
@@ -74,50 +82,110 @@ async def ask(link: Link, action: str, body: dict[str, Any] | None = None) -> _A
     return _read(action, message.data)
 
 
-async def store(link: Link, subject: str, payload: bytes, *, message_id: str) -> None:
+def with_id(headers: Mapping[str, str], message_id: str) -> dict[str, str]:
+    """Returns headers by which a stream keeps a message apart from others, and knows it again."""
+    return {**headers, "Nats-Msg-Id": message_id} if message_id else dict(headers)
+
+
+async def confirmed(
+    link: Link, subject: str, payload: bytes, *, timeout_s: float, headers: dict[str, str]
+) -> int:
+    """Publishes once, and waits until the stream has it. Raises as ``store``, and ``RequestTimedOut``."""
+    message = await link.request(subject, payload, timeout_s=timeout_s, headers=headers or None)
+    try:
+        return _read(subject, message.data).seq
+    except ApiFailed as error:
+        if error.number == _STORE_FAILED and "maximum" in error.description:
+            raise QueueFull(subject) from error
+        raise
+
+
+async def store(
+    link: Link,
+    subject: str,
+    payload: bytes,
+    *,
+    message_id: str,
+    instead_of: int | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> int:
     """Publishes into the stream that stores ``subject``, and waits until it has the item.
+
+    ``instead_of``: the sequence number of the newest item with this subject, 0 for none; another one is an
+    error of JetStream's (``WRONG_LAST_SEQUENCE``). Returns the item's own.
 
     Raises:
         QueueFull: the stream holds as much as it may.
         NoResponders: no stream stores this subject.
         BusDown: nothing was confirmed in time.
     """
-    headers = {"Nats-Msg-Id": message_id} if message_id else None
+    told = with_id(headers or {}, message_id)
+    if instead_of is not None:
+        told["Nats-Expected-Last-Subject-Sequence"] = str(instead_of)
     for _ in range(2):
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
                 await link.up.wait()
-                message = await link.request(subject, payload, timeout_s=STORE_TIMEOUT_S, headers=headers)
-            _read(subject, message.data)
-        except ApiFailed as error:
-            if error.number == _STORE_FAILED and "maximum" in error.description:
-                raise QueueFull(subject) from error
-            raise
+                return await confirmed(link, subject, payload, timeout_s=STORE_TIMEOUT_S, headers=told)
         except (TimeoutError, RequestTimedOut):
             continue
-        return
     raise BusDown(f"the broker did not confirm an item for {subject}")
 
 
-async def _ensure_stream(link: Link, config: dict[str, Any]) -> None:
+async def ensure_stream(link: Link, config: dict[str, Any]) -> None:
+    """Makes a stream, or adapts the one that exists.
+
+    In a cluster as often as ``REPLICAS``, or in fewer places where there are not so many servers.
+    """
+    wishes = [config]
+    if link.is_clustered:
+        wishes = [{**config, "num_replicas": REPLICAS}, config]
+        if config["retention"] == "workqueue":  # what waits there lives in the replicas' memories …
+            wishes.insert(0, {**wishes[0], "storage": "memory"})
+        # … unless the queue was made on disk before there was a cluster: that cannot be changed.
+    async with asyncio.timeout(READY_WITHIN_S):
+        for wish in wishes:
+            try:
+                await _ensure(link, wish)
+            except ApiFailed:
+                if wish is wishes[-1]:
+                    raise
+            else:
+                return
+
+
+async def _ensure(link: Link, config: dict[str, Any]) -> None:
     name = config["name"]
+    while True:
+        try:
+            await ask(link, f"STREAM.CREATE.{name}", config)
+            return
+        except ApiFailed as error:
+            if error.number == _STREAM_EXISTS_DIFFERENTLY:
+                await ask(link, f"STREAM.UPDATE.{name}", config)
+                return
+            if error.status != 503:
+                raise
+        except (NoResponders, RequestTimedOut):
+            pass
+        await asyncio.sleep(0.1)
+
+
+async def _ensure_consumer(link: Link, name: str, config: dict[str, Any]) -> None:
+    """Asked again where nothing is heard: the second time it is there already, and is no other."""
     async with asyncio.timeout(READY_WITHIN_S):
         while True:
             try:
-                await ask(link, f"STREAM.CREATE.{name}", config)
+                body = {"stream_name": name, "config": config}
+                await ask(link, f"CONSUMER.DURABLE.CREATE.{name}.{name}", body)
+            except RequestTimedOut:
+                continue
+            else:
                 return
-            except ApiFailed as error:
-                if error.number == _STREAM_EXISTS_DIFFERENTLY:
-                    await ask(link, f"STREAM.UPDATE.{name}", config)
-                    return
-                if error.status != 503:
-                    raise
-            except (NoResponders, RequestTimedOut):
-                pass
-            await asyncio.sleep(0.1)
 
 
-def _ns(seconds: float) -> int:
+def ns(seconds: float) -> int:
+    """Returns nanoseconds, as JetStream counts."""
     return round(seconds * 1e9)
 
 
@@ -130,26 +198,22 @@ async def declare(link: Link, queue: WorkQueue) -> None:
         "discard": "new",
         "storage": "file",
         "max_msgs": queue.capacity,
-        "max_age": _ns(queue.max_age_s),
-        "duplicate_window": _ns(min(DUPLICATE_WINDOW_S, queue.max_age_s)),
+        "max_age": ns(queue.max_age_s),
+        "duplicate_window": ns(min(DUPLICATE_WINDOW_S, queue.max_age_s)),
         "num_replicas": 1,
     }
     consumer = {
         "durable_name": queue.name,
         "ack_policy": "explicit",
         "deliver_policy": "all",
-        "ack_wait": _ns(queue.ack_wait_s),
+        "ack_wait": ns(queue.ack_wait_s),
         "max_deliver": queue.max_deliveries,
         "max_ack_pending": MAX_ASKS,
         "max_waiting": MAX_ASKS,
     }
     try:
-        await _ensure_stream(link, stream)
-        await ask(
-            link,
-            f"CONSUMER.DURABLE.CREATE.{queue.name}.{queue.name}",
-            {"stream_name": queue.name, "config": consumer},
-        )
+        await ensure_stream(link, stream)
+        await _ensure_consumer(link, queue.name, consumer)
     except (NoResponders, RequestTimedOut, TimeoutError) as error:
         raise BusDown("the broker's JetStream does not answer; is it enabled?") from error
 
@@ -162,67 +226,3 @@ async def clock_ahead_s(link: Link, stream: str) -> float:
         return 0.0
     middle = (sent_at + datetime.now().astimezone().timestamp()) / 2
     return middle - msgspec.convert(answer.ts, datetime, strict=False).timestamp()
-
-
-class NatsBucket:
-    """A key-value bucket; its layout is that of every NATS client, so ``nats kv`` reads it too."""
-
-    def __init__(self, link: Link, name: str) -> None:
-        self._link, self._name = link, name
-
-    @classmethod
-    async def open(cls, link: Link, name: str, *, ttl_s: float) -> NatsBucket:
-        """Makes the bucket if needed. Raises ``BusDown``."""
-        stream = {
-            "name": f"KV_{name}",
-            "subjects": [f"$KV.{name}.>"],
-            "max_msgs_per_subject": 1,
-            "max_age": _ns(ttl_s),
-            "duplicate_window": _ns(min(DUPLICATE_WINDOW_S, ttl_s)),
-            "discard": "new",
-            "storage": "file",
-            "num_replicas": 1,
-            "allow_rollup_hdrs": True,
-            "allow_direct": True,
-        }
-        try:
-            await _ensure_stream(link, stream)
-        except (NoResponders, RequestTimedOut, TimeoutError) as error:
-            raise BusDown("the broker's JetStream does not answer; is it enabled?") from error
-        return cls(link, name)
-
-    async def get(self, key: str) -> bytes | None:
-        """Returns the value, or None. Raises ``BusDown``, ``BadInput`` for an impossible key."""
-        check_key(key)
-        subject = f"{API}.DIRECT.GET.KV_{self._name}.$KV.{self._name}.{key}"
-        try:
-            message = await self._link.request(subject, b"", timeout_s=API_TIMEOUT_S)
-        except (NoResponders, RequestTimedOut) as error:
-            raise BusDown(f"the bucket {self._name} does not answer") from error
-        headers = message.headers or {}
-        if headers.get("Status") == str(_NOT_FOUND) or "KV-Operation" in headers:
-            return None
-        return message.data
-
-    async def put(self, key: str, value: bytes) -> None:
-        """Stores the value. Raises ``BusDown``, ``BadInput`` for an impossible key or more than 256 KiB."""
-        check_key(key)
-        check_size(value)
-        try:
-            await store(self._link, f"$KV.{self._name}.{key}", value, message_id="")
-        except (NoResponders, QueueFull) as error:
-            raise BusDown(f"the bucket {self._name} does not answer") from error
-
-    async def delete(self, key: str) -> bool:
-        """Erases the value; False if there was none. Raises ``BusDown``, ``BadInput``.
-
-        The subject is purged, so that not even a marker with the key is left.
-        """
-        check_key(key)
-        try:
-            answer = await ask(
-                self._link, f"STREAM.PURGE.KV_{self._name}", {"filter": f"$KV.{self._name}.{key}"}
-            )
-        except (NoResponders, RequestTimedOut) as error:
-            raise BusDown(f"the bucket {self._name} does not answer") from error
-        return answer.purged > 0

@@ -41,6 +41,6 @@ def matches(pattern: str, subject: str) -> bool:
 
 
 def check_key(key: str) -> None:
-    """Raises ``BadInput`` unless a bucket can have this key: ASCII letters, digits, dashes, underscores."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", key):
-        raise BadInput("a key has 1 to 128 letters, digits, dashes and underscores")
+    """Raises ``BadInput`` unless a bucket can have this key: ASCII letters, digits, ``-``, ``_``, ``=``."""
+    if not re.fullmatch(r"[A-Za-z0-9_=-]{1,128}", key):
+        raise BadInput("a key has 1 to 128 letters, digits, and - _ =")

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.figures import figure, table
 from benchmarks.house import house
 from benchmarks.turn import NO_NETWORK, ZERO, typed_turns
+from tests.e2e.house import PATIENT
 
 
 def test_percentiles_are_nearest_ranks_and_p99_needs_a_hundred_samples() -> None:
@@ -25,7 +26,7 @@ def test_nothing_measured_is_an_error() -> None:
 
 @pytest.mark.process
 async def test_zero_cost_engines_answer_through_the_real_services() -> None:
-    async with house(ZERO, NO_NETWORK) as built:
+    async with house(ZERO, NO_NETWORK | PATIENT) as built:
         turns = await typed_turns(built, 6, 2)
         used = {name: built.cpu_s(name) for name in built.pids}
         resident_mib, own_mib = built.memory_mib("gateway")

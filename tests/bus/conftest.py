@@ -14,8 +14,12 @@ import pytest_asyncio
 from shared.bus import Bus
 from shared.bus.memory import MemoryBroker, MemoryBus
 from shared.bus.nats import NatsBus
+from shared.bus.nats_rush import Sender
 from shared.messages import Cancel
 from tests.conftest import NatsServer
+
+WAIT_S = 60.0
+"""A net: what does not come within it never does, on any machine."""
 
 
 class Place(Protocol):
@@ -57,7 +61,9 @@ class NatsPlace:
         self._buses: list[NatsBus] = []
 
     async def connect(self, name: str) -> NatsBus:
+        """Nothing that it sends goes past its queue because the machine stood still."""
         bus = await self._server.connect(name)
+        bus._sender = Sender(bus._control, patience_s=WAIT_S)
         self._buses.append(bus)
         return bus
 
@@ -101,7 +107,7 @@ class Working:
     async def stop(self) -> None:
         """Drains it."""
         self.consumer.drain()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             await self.task
 
     async def cancel(self) -> None:
@@ -121,7 +127,7 @@ class Heard:
         self.items.append(item[-1])
         self._changed.set()
 
-    async def until(self, true: Callable[[list[Any]], bool] | int, timeout_s: float = 5.0) -> list[Any]:
+    async def until(self, true: Callable[[list[Any]], bool] | int, timeout_s: float = WAIT_S) -> list[Any]:
         """Waits until so many have come, or until ``true`` of them."""
         holds = true if callable(true) else lambda items: len(items) >= true
         async with asyncio.timeout(timeout_s):

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,31 @@ import httpx
 
 from shared.bus.nats import NatsBus
 from tests.conftest import NatsServer
+from tests.fakes.stopped import until_stopped
 from tests.models import tiny_voice, tiny_whisper
 
 ROOT = Path(__file__).resolve().parents[2]
-WAIT_S = 30.0
+WAIT_S = 120.0
 POLL_S = 0.03
 STAGES = ("gateway", "stt", "llm", "tts")
+PATIENT = {
+    "EVA_GATEWAY_FILLER_MS": "0",
+    "EVA_GATEWAY_APOLOGY_S": "25",
+    "EVA_TURN_S": "120",
+    "EVA_LLM_CONNECT_S": "60",
+    "EVA_LLM_SERVER_FIRST_TOKEN_S": "100",
+    "EVA_LLM_BETWEEN_TOKENS_S": "100",
+    "EVA_STT_WARMUP_S": "110",
+    "EVA_TTS_WARM_UP_S": "110",
+}
+"""No machine is too slow for a turn, where a test's subject is not how long somebody waits for it: no
+lesser engine serves or answers instead, and nothing bridges the silence."""
+OWN: Mapping[str, str] = {}
+"""EVA's own deadlines, for whoever measures what becomes of a turn that meets trouble."""
+UNPACED = {"EVA_GATEWAY_AHEAD_S": "600"}
+"""Sound leaves far ahead of its playing: nobody listens, and nobody has to wait for it."""
+FRESH = httpx.Limits(max_keepalive_connections=0)
+"""A gateway that ends closes what is idle: no connection is used again that it may be about to close."""
 RATE_HZ = 22050
 """Of the small voice."""
 
@@ -43,6 +62,7 @@ class Service:
         self._folder, self._environment = folder, environment
         self._process: Process | None = None
         self._starts = 0
+        self._log_begins = 0
 
     @property
     def pid(self) -> int:
@@ -59,6 +79,7 @@ class Service:
         self.worker = f"{self.name}-{self._starts}"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
+            self._log_begins = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", f"services.{self.stage}",
                 cwd=self._folder, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL,
@@ -73,6 +94,7 @@ class Service:
     def pause(self) -> None:
         """SIGSTOP: its sockets stay open and nobody answers."""
         self.signal(signal.SIGSTOP)
+        until_stopped(self.pid)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)
@@ -95,26 +117,37 @@ class Service:
         """Its log."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
+    @property
+    def url(self) -> str:
+        """Of a gateway, as its log tells it: the kernel chose the port. ``StopIteration``: not yet."""
+        lines = self.log.read_bytes()[self._log_begins :].decode(errors="replace").splitlines(keepends=True)
+        line = next(line for line in lines if "gateway.ready" in line and line.endswith("\n"))  # a whole one
+        return f"http://127.0.0.1:{line.strip().rpartition('port=')[2]}"
+
+
+OPEN: list[House] = []
+"""Those that are there now: a failure's report has the last lines of their logs."""
+
 
 class House:
     """The broker, the services that were started, and what a person at the door sees of them."""
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, *, deadlines: Mapping[str, str] = PATIENT, **variables: str) -> None:
         self.folder = folder
         self.models_dir = folder / "models"
         self.server = NatsServer(folder)
         self.services: dict[str, Service] = {}
-        self.http = httpx.AsyncClient(timeout=WAIT_S, trust_env=False)
-        self._variables = variables
+        self.http = httpx.AsyncClient(timeout=WAIT_S, trust_env=False, limits=FRESH)
+        self._variables = {**deadlines, **variables}
+        OPEN.append(self)
 
     def __getitem__(self, name: str) -> Service:
         return self.services[name]
 
     @property
     def url(self) -> str:
-        """Of the gateway, as its log tells it: the kernel chose the port."""
-        line = next(line for line in reversed(self["gateway"].said().splitlines()) if "gateway.ready" in line)
-        return f"http://127.0.0.1:{line.rpartition('port=')[2]}"
+        """Of the gateway."""
+        return self["gateway"].url
 
     async def open(self, *names: str) -> None:
         """Starts the broker and services, and waits until a turn was audible."""
@@ -130,10 +163,14 @@ class House:
 
     async def close(self) -> None:
         """Ends everything, whatever state it is in."""
+        if self in OPEN:
+            OPEN.remove(self)
         for service in self.services.values():
             if service.is_running:
-                service.resume()
-                await service.kill()
+                with contextlib.suppress(ProcessLookupError):  # it has ended just now
+                    service.resume()
+                    service.signal(signal.SIGKILL)
+                await service.wait()
         await self.http.aclose()
         await self.server.stop()
 
@@ -186,7 +223,8 @@ class House:
 
     def logs(self) -> str:
         """The last lines of all logs, for a failure's report."""
-        tails = {name: service.said().splitlines()[-15:] for name, service in self.services.items()}
+        begun = {name: service for name, service in self.services.items() if service.log.exists()}
+        tails = {name: service.said().splitlines()[-15:] for name, service in begun.items()}
         return "".join(f"--- {name}\n" + "\n".join(lines) + "\n" for name, lines in tails.items())
 
     def _environment(self) -> dict[str, str]:
@@ -199,6 +237,7 @@ class House:
             "EVA_SUPERVISED": "1",  # they die with the tests, however those end
             "EVA_PORT": "0",
             "EVA_LLM_DISCOVER": "off",
+            "EVA_CANARY_EVERY_S": "600",  # once EVA was audible its turns are the tests' alone
             "EVA_STT_THREADS": "1",
             "EVA_TTS_THREADS": "1",
             **self._variables,
@@ -213,12 +252,20 @@ def install_models(folder: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def house(
-    folder: Path, *names: str, with_models: bool = True, **variables: str
+    folder: Path,
+    *names: str,
+    with_models: bool = True,
+    deadlines: Mapping[str, str] = PATIENT,
+    **variables: str,
 ) -> AsyncIterator[House]:
-    """An EVA that is ready; it is gone afterwards. ``names``: the services, if not one of each."""
+    """An EVA that is ready; it is gone afterwards.
+
+    ``names``: the services, if not one of each; ``deadlines``: how long it waits for what, ``OWN``: as it
+    does for people.
+    """
     if with_models:
         install_models(folder)
-    home = House(folder, **variables)
+    home = House(folder, deadlines=deadlines, **variables)
     try:
         await home.open(*names)
         yield home

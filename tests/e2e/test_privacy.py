@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.gateway.chat_protocol import AudioIn, FinalEvent
-from tests.e2e.house import House, house
+from tests.e2e.house import UNPACED, House, house
 from tests.e2e.talker import talker
 from tests.fakes.provider import FakeProvider, Reply
 from tests.fakes.speech import speech
@@ -27,7 +27,10 @@ def told(home: House) -> dict[str, str]:
 
 async def test_no_word_of_a_person_or_of_an_answer_is_in_any_log(tmp_path: Path) -> None:
     reply = Reply(tokens=("The ", ANSWERED, " said: ", TYPED, "."))
-    async with FakeProvider(reply) as provider, house(tmp_path, EVA_LLM_BASE_URL=provider.base_url) as home:
+    async with (
+        FakeProvider(reply) as provider,
+        house(tmp_path, EVA_LLM_BASE_URL=provider.base_url, **UNPACED) as home,
+    ):
         async with talker(home.url, audio_in=AudioIn()) as person:
             assert ANSWERED in (await person.ask(f"My name is {TYPED}.")).text
             await person.say(speech(SPOKEN))
@@ -52,7 +55,7 @@ async def test_no_word_of_a_person_or_of_an_answer_is_in_any_log(tmp_path: Path)
 
 
 async def test_whoever_asks_for_the_words_finds_them_at_debug(tmp_path: Path) -> None:
-    async with house(tmp_path, EVA_LOG_LEVEL="DEBUG") as home:
+    async with house(tmp_path, EVA_LOG_LEVEL="DEBUG", **UNPACED) as home:
         async with talker(home.url) as person:
             await person.ask(f"My name is {TYPED}.")
         await home["gateway"].stop()

@@ -12,6 +12,7 @@ from services.gateway.chat_protocol import (
     AudioIn,
     ErrorEvent,
     FinalEvent,
+    Flush,
     Interrupted,
     SegmentEvent,
     SpeechStartedEvent,
@@ -20,7 +21,9 @@ from services.gateway.chat_protocol import (
 )
 from services.tts import piper
 from shared.audio import from_pcm16
-from tests.e2e.house import RATE_HZ, House, house
+from shared.messages import Final
+from tests.e2e.house import RATE_HZ, UNPACED, House, house
+from tests.e2e.spy import spying
 from tests.e2e.talker import Talker, is_audible, talker
 from tests.fakes.speech import resampled, speech
 from tests.models import tiny_voice
@@ -32,7 +35,7 @@ SAID = speech(PHRASES[0])
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def home(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with house(tmp_path_factory.mktemp("home")) as home:
+    async with house(tmp_path_factory.mktemp("home"), **UNPACED) as home:
         yield home
 
 
@@ -78,7 +81,7 @@ async def test_a_spoken_sentence_is_understood_and_its_answer_can_be_read_back_f
 async def test_a_spoken_turn_tells_its_story_in_order_with_one_end_and_a_timeline_that_adds_up(
     home: House,
 ) -> None:
-    async with talker(home.url, audio_in=AudioIn(rate_hz=24000)) as person:
+    async with spying(home) as spy, talker(home.url, audio_in=AudioIn(rate_hz=24000)) as person:
         await person.say(resampled(SAID, 16000, 24000), rate_hz=24000)
         final = await person.hears(FinalEvent)
         assert final.turn_id is not None
@@ -91,17 +94,21 @@ async def test_a_spoken_turn_tells_its_story_in_order_with_one_end_and_a_timelin
         await person.play(done)
         await person.ask("Thank you.")
         ends = [event for event in person.of_turn(final.turn_id) if isinstance(event, TurnDone | Interrupted)]
-        assert (ends, person.of(ErrorEvent)) == ([done], [])
-        assert person.of_turn(final.turn_id)[-1] is done
+        assert ends == [done]
+        assert {error.code for error in person.of(ErrorEvent)} <= {"no_ears"}  # they may be slow to answer
+        behind = person.of_turn(final.turn_id)
+        behind = behind[behind.index(done) + 1 :]
+        assert all(isinstance(event, Flush) for event in behind), "the next turn may come before the end"
 
         line = done.timeline
         parts = [line.endpoint_ms, line.stt_ms, line.llm_ms, line.tts_ms, line.send_ms]
         assert all(part >= 0 for part in parts), line
         assert sum(parts) == pytest.approx(line.response_ms, abs=0.01)
-        assert line.endpoint_ms > 300  # the silence that ends a turn, in a microphone's own time
-        assert (
-            line.llm_ms > 0
-        )  # the voice's first chunk may come with its segment's checkpoint, so 0 ms later
+        heard = await spy.hears(Final, lambda told: told.text == final.text)
+        assert heard.endpoint_ms > 300  # the silence that ends a turn, in a microphone's own time
+        assert line.endpoint_ms <= heard.endpoint_ms + 0.01  # nobody waited for what came all at once
+        # An answer that was begun ahead of the final may be there when it comes.
+        assert line.is_speculative or line.llm_ms > 0
         assert line.audio_ms == pytest.approx(1000 * len(person.pcm(final.turn_id)) / RATE_HZ, abs=1)
         assert {stage: report.engine for stage, report in done.engines.items()} == {
             "stt": "whisper", "llm": "companion", "tts": "piper",

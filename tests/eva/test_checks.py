@@ -1,6 +1,9 @@
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from eva import checks
@@ -14,9 +17,23 @@ def test_python_and_packages_of_this_environment_are_enough() -> None:
 
 
 def test_exactly_one_onnxruntime_is_installed() -> None:
-    check = checks.onnxruntime_wheel()
+    check = checks.onnxruntime_wheel(Devices())
     assert check.ok
     assert check.detail.startswith("onnxruntime")
+
+
+def test_setup_ends_with_a_look_at_what_it_has_installed() -> None:
+    def look(flavour: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "eva.checks", flavour]
+        return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+
+    assert (look("cpu").returncode, look("cpu").stderr) == (0, "")
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        assert look("gpu").returncode == 1
+        assert (
+            "is built for the CPU, and cuda is asked for. Mend it with: make clean setup GPU=1"
+            in look("gpu").stderr
+        )
 
 
 def test_a_data_directory_that_is_not_there_yet_is_fine_and_a_file_in_its_place_is_not(
@@ -55,6 +72,20 @@ def test_no_model_is_a_warning_and_a_broken_one_a_failure_that_names_the_file(tm
     assert not broken.ok
     assert "mine.onnx" in broken.detail
     assert "is empty" in broken.detail
+
+
+def test_it_is_said_which_turn_model_is_used_or_why_none(tmp_path: Path) -> None:
+    none = checks.turn_model(tmp_path)
+    assert (none.ok, none.hint) == (True, "")
+    assert none.detail == f"none in {tmp_path / 'turn'}: the melody of the voice serves"
+    folder = tmp_path / "turn" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "mine.onnx").write_bytes(b"")
+    broken = checks.turn_model(tmp_path)
+    assert not broken.ok
+    assert "mine.onnx: is empty" in broken.detail
+    (folder / "mine.onnx").write_bytes(b"a graph")
+    assert checks.turn_model(tmp_path) == Check("turn model", ok=True, detail="mine is whole")
 
 
 def test_the_offline_engines_are_here() -> None:

@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,21 +24,19 @@ def eva(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         environment = {**kept, "PYTHONPATH": str(ROOT), "EVA_DATA_DIR": str(tmp_path / "data"), **variables}
         return subprocess.run(
             [sys.executable, "-m", "eva", *arguments],
-            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
         )  # fmt: skip
 
     return run
 
 
-def test_help_is_there_at_once(eva: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    took = []
-    for _ in range(3):
-        began_s = time.monotonic()
-        done = eva("--help")
-        took.append(time.monotonic() - began_s)
+def test_help_loads_nothing_that_takes_long(eva: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = eva("--help", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0
     assert "doctor" in done.stdout
-    assert min(took) < 0.5
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer" in loaded
+    assert not loaded & {"numpy", "nats", "httpx", "websockets", "fastapi", "openai", "groq", "pydantic"}
 
 
 def test_a_command_that_does_not_exist_is_a_mistake_of_usage(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from eva.demo import LINES, demo
+from tests.e2e.house import PATIENT
 
 pytestmark = pytest.mark.process
 
@@ -14,7 +15,8 @@ async def test_the_demonstration_holds_a_conversation_and_writes_both_voices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("EVA_LLM_DISCOVER", "off")
+    for name, value in {"EVA_LLM_DISCOVER": "off", **PATIENT}.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.delenv("GROQ_API_KEY", raising=False)
     out = tmp_path / "demo.wav"
     assert await demo(out, tmp_path / "data", is_json=True, lines=LINES[2:]) == 0

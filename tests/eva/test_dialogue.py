@@ -1,8 +1,11 @@
 import math
+from typing import get_args
 
 import numpy as np
 
+from eva.chat_client import AnyServerEvent
 from eva.dialogue import Dialogue, track
+from services.gateway import chat_protocol
 from services.gateway.chat_protocol import (
     AudioEvent,
     EngineReport,
@@ -11,6 +14,8 @@ from services.gateway.chat_protocol import (
     Flush,
     Interrupted,
     PartialEvent,
+    Pause,
+    Resume,
     ServerEvent,
     SpeechStartedEvent,
     Timeline,
@@ -113,3 +118,69 @@ def test_sound_is_laid_where_it_would_have_been_heard() -> None:
 
 def test_unknown_news_change_nothing() -> None:
     assert told(ServerEvent()).turns == []
+
+
+def laid(dialogue: Dialogue) -> list[int]:
+    return list(np.frombuffer(track(dialogue.turns, rate_hz=RATE_HZ, starts_s=1.0), dtype="<i2"))
+
+
+def test_a_held_answer_shows_a_gap_and_goes_on_at_the_very_next_sample() -> None:
+    sound = np.arange(1, 101, dtype="<i2")
+    dialogue = Dialogue()
+    dialogue.take(audio("a", 40), sound[:40].tobytes(), 1.0)
+    dialogue.take(audio("a", 40), sound[40:80].tobytes(), 1.0)
+    dialogue.take(Pause(turn_id="a"), b"", 1.05)
+    (turn,) = dialogue.turns
+    assert turn.is_held
+    dialogue.take(audio("a", 20), sound[80:].tobytes(), 1.06)
+    assert laid(dialogue) == [*range(1, 51)]
+    assert turn.played_ms(1.2) == 50
+    dialogue.take(Resume(turn_id="a", verdict="noise"), b"", 1.08)
+    assert not turn.is_held
+    assert laid(dialogue) == [*range(1, 51), *[0] * 30, *range(51, 101)]
+    assert math.isclose(turn.played_ms(1.1), 70)
+    assert math.isclose(turn.plays_until_s, 1.13)
+    assert math.isclose(turn.duration_ms, 100)
+
+
+def test_a_held_answer_that_is_dropped_was_heard_as_far_as_it_was_held() -> None:
+    dialogue = Dialogue()
+    dialogue.take(audio("a", 100), b"\1\0" * 100, 1.0)
+    dialogue.take(Pause(turn_id="a"), b"", 1.03)
+    dialogue.take(Flush(turn_id="a"), b"", 1.5)
+    dialogue.take(Interrupted(turn_id="a", reason="speech", heard="one two", timeline=Timeline()), b"", 1.5)
+    (turn,) = dialogue.turns
+    assert laid(dialogue) == [1] * 30
+    assert (turn.kept, turn.is_held, turn.held) == ("one two", False, [])
+    assert math.isclose(turn.plays_until_s, 1.03)
+
+
+def test_a_pause_behind_the_last_sample_and_one_before_the_first_lose_nothing() -> None:
+    dialogue = Dialogue()
+    dialogue.take(audio("a", 10), b"\1\0" * 10, 1.0)
+    dialogue.take(Pause(turn_id="a"), b"", 1.5)
+    dialogue.take(Resume(turn_id="a", verdict="echo"), b"", 1.6)
+    assert laid(dialogue) == [1] * 10
+    dialogue = Dialogue()
+    dialogue.take(Pause(turn_id="a"), b"", 1.0)
+    dialogue.take(audio("a", 10), b"\2\0" * 10, 1.0)
+    dialogue.take(Resume(turn_id="a", verdict="echo"), b"", 1.01)
+    assert laid(dialogue) == [0] * 10 + [2] * 10
+
+
+def test_a_backchannel_is_understood_and_belongs_to_no_turn() -> None:
+    dialogue = told(
+        SpeechStartedEvent(at_ms=0), FinalEvent(text="mm-hm", language="en", turn_id=None),
+        TurnStarted(turn_id="a", is_spoken=False),
+    )  # fmt: skip
+    assert dialogue.turns[0].heard == ""
+    assert (dialogue.finals, dialogue.is_person_speaking) == (1, False)
+
+
+def test_the_command_understands_every_event_that_eva_sends() -> None:
+    events = {
+        kind
+        for kind in vars(chat_protocol).values()
+        if isinstance(kind, type) and issubclass(kind, ServerEvent) and kind is not ServerEvent
+    }
+    assert set(get_args(AnyServerEvent)) == events

@@ -22,7 +22,7 @@ def program(code: str, *, name: str = "one", stage: str = "tts") -> Program:
     return Program(name=name, stage=stage, argv=(sys.executable, "-c", code), environment=dict(os.environ))
 
 
-async def until(changed: asyncio.Event, is_true: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(changed: asyncio.Event, is_true: Callable[[], bool], within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not is_true():
             with contextlib.suppress(TimeoutError):
@@ -50,7 +50,7 @@ async def test_a_process_that_is_killed_is_started_again_and_says_how_it_ended(t
         assert child.deaths.total == 1
         assert child.reason.startswith("killed by SIGKILL")
         child.stop()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 60)
     assert child.state == "stopped"
     assert child.pid is None
 
@@ -100,7 +100,7 @@ async def test_stopping_drains_the_gateway_before_the_workers_and_kills_who_is_l
         )
         began_s = time.monotonic()
         await supervisor.stop()
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 30  # not the minute that the stubborn one would take
     assert order == ["gateway", "tts"]
 
 
@@ -114,7 +114,7 @@ async def test_the_second_wish_kills_at_once(tmp_path: Path) -> None:
             lambda: supervisor.children[0].log.exists() and b"up" in supervisor.children[0].log.read_bytes(),
         )
         supervisor.kill()
-        await asyncio.wait_for(running, 2)
+        await asyncio.wait_for(running, 30)
 
 
 @pytest.mark.process
@@ -139,7 +139,7 @@ asyncio.run(supervisor.run())
         assert is_alive(pid)
         parent.kill()
         parent.wait()
-        deadline_s = time.monotonic() + 3
+        deadline_s = time.monotonic() + 30
         while is_alive(pid) and time.monotonic() < deadline_s:
             time.sleep(0.02)
         assert not is_alive(pid)

@@ -1,11 +1,11 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from eva.place import CannotStart
+from eva.place import CannotStart, free_port
 from eva.remote_broker import judge, probe, version_of, without_password
 
 
@@ -48,9 +48,9 @@ async def test_what_cannot_be_used_is_said_without_the_password(words: bytes, re
     assert "secret" not in str(caught.value)
 
 
-async def test_nobody_listening_is_said(unused_tcp_port_factory: Callable[[], int]) -> None:
+async def test_nobody_listening_is_said() -> None:
     with pytest.raises(CannotStart, match=r"no broker answers at nats://127\.0\.0\.1:"):
-        await probe(f"127.0.0.1:{unused_tcp_port_factory()}")
+        await probe(f"127.0.0.1:{free_port('127.0.0.1', 0)}")
 
 
 def test_versions_are_numbers_and_what_is_none_counts_as_0() -> None:

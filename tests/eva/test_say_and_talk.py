@@ -1,6 +1,5 @@
 import json
 import wave
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,14 @@ from websockets.asyncio.server import ServerConnection
 
 from eva.chat_client import NotRunning, SocketLost, socket_url
 from eva.line import NoAnswer
+from eva.place import free_port
 from eva.say import SayOptions, say
 from eva.talk import NoMicrophone, TalkOptions, talk
 from eva.wav import wav_bytes
-from services.gateway.chat_protocol import ErrorEvent, Token, TurnStarted
+from services.gateway.chat_protocol import ErrorEvent, Interrupted, Token, TurnStarted
 from shared.errors import BadInput
 from tests.fakes.eva_gateway import (
+    TIMELINE,
     ScriptedGateway,
     answer_mutely,
     answer_well,
@@ -40,6 +41,7 @@ async def test_a_typed_turn_prints_the_text_writes_the_sound_and_shows_the_strip
     shown = capsys.readouterr()
     assert shown.out == "Hello there.\n"
     assert "llm 3 · tts 21 · send 1 → 25 ms" in shown.err
+    assert "way groq:fast: queue 1 · first token 2 · first segment 3 ms\n" in shown.err
     assert "mind companion · voice espeak (cpu)" in shown.err
     assert (gateway.starts[0].voice, gateway.starts[0].session_id) == ("amy", "s9")
     assert gateway.typed[0].text == "Hi!"
@@ -58,6 +60,7 @@ async def test_json_is_one_value_on_stdout(tmp_path: Path, capsys: pytest.Captur
         "s1",
     )
     assert said["timeline"]["response_ms"] == 25
+    assert (said["route"]["route"], said["route"]["first_segment_ms"]) == ("groq:fast", 3)
 
 
 async def test_text_alone_asks_for_no_sound(capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,10 +130,8 @@ async def test_what_is_no_event_is_an_error_of_its_own() -> None:
             await say(SayOptions(text="Hi!", url=url, is_json=True))
 
 
-async def test_no_eva_at_all_is_one_line_with_the_command_that_starts_it(
-    unused_tcp_port_factory: Callable[[], int],
-) -> None:
-    url = f"http://127.0.0.1:{unused_tcp_port_factory()}"
+async def test_no_eva_at_all_is_one_line_with_the_command_that_starts_it() -> None:
+    url = f"http://127.0.0.1:{free_port('127.0.0.1', 0)}"
     with pytest.raises(NotRunning, match="start it with `make run` or `eva up`"):
         await say(SayOptions(text="Hi!", url=url, is_json=True))
 
@@ -148,6 +149,7 @@ async def test_a_file_is_spoken_in_real_time_and_answered(
     shown = capsys.readouterr()
     assert shown.out == "You: good morning\nEVA: Hello there.\n"
     assert "… good" in shown.err
+    assert "  way groq:fast: queue 1 · first token 2 · first segment 3 ms\n" in shown.err
     assert gateway.starts[0].audio_in is not None
     assert (gateway.starts[0].audio_in.rate_hz, gateway.starts[0].language) == (sent_hz, "en")
     assert 25 + 10 <= gateway.frames <= 25 + 40
@@ -168,6 +170,31 @@ async def test_a_mute_answer_to_speech_is_a_failure(
     async with ScriptedGateway(answer_mutely).listening() as url:
         assert await talk(TalkOptions(url=url, wav=spoken_file(tmp_path / "in.wav"))) == 1
     assert "without audible sound" in capsys.readouterr().err
+
+
+async def test_an_answer_that_gave_way_to_the_rest_of_the_tape_is_no_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def twice(socket: ServerConnection, said: str) -> None:
+        await tell(socket, TurnStarted(turn_id="t0", is_spoken=True))
+        await tell(socket, Interrupted(turn_id="t0", reason="speech", heard="", timeline=TIMELINE))
+        await answer_well(socket, said)
+
+    async with ScriptedGateway(twice).listening() as url:
+        assert await talk(TalkOptions(url=url, wav=spoken_file(tmp_path / "in.wav"))) == 0
+    assert "in.wav goes on behind a pause: an answer gave way to it" in capsys.readouterr().err
+
+
+async def test_an_answer_that_was_interrupted_at_the_end_is_a_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def cut(socket: ServerConnection, _said: str) -> None:
+        await tell(socket, TurnStarted(turn_id="t1", is_spoken=True))
+        await tell(socket, Interrupted(turn_id="t1", reason="client", heard="", timeline=TIMELINE))
+
+    async with ScriptedGateway(cut).listening() as url:
+        assert await talk(TalkOptions(url=url, wav=spoken_file(tmp_path / "in.wav"))) == 1
+    assert "the turn was interrupted" in capsys.readouterr().err
 
 
 async def test_silence_is_not_waited_for_for_ever(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from eva.status import (
     as_json,
     engine_of,
     hint_of,
+    is_whole,
     process_row,
+    route_rows,
     stage_rows,
     why_not_ready,
 )
-from services.gateway.health import Health, StageHealth, TurnHealth
+from services.gateway.health import Health, ProcessHealth, ProcessStatus, RouteHealth, StageHealth, TurnHealth
 
 VOICE = StageHealth(
     state="ready", engine="piper", device="cpu", model="amy", workers=1, is_degraded=False, hint=""
@@ -67,6 +69,11 @@ def test_an_engine_without_a_device_is_named_alone() -> None:
     assert engine_of(StageHealth()) == ""
 
 
+def test_the_model_of_a_route_is_not_named_twice() -> None:
+    assert engine_of(StageHealth(engine="groq:fast", model="fast", device="remote")) == "groq:fast on remote"
+    assert engine_of(StageHealth(engine="groq:fast", model="slow")) == "groq:fast slow"
+
+
 def test_the_table_says_what_serves_and_how_to_better_it() -> None:
     assert stage_rows(health()) == [
         ["stage", "engine", "device", "model", "to better it"],
@@ -106,3 +113,33 @@ def test_what_is_not_ready_is_named_with_its_reason() -> None:
     assert why_not_ready([], health()) == ["No turn has been audible yet."]
     again = process(restarts=2, reason="exit code 1")
     assert why_not_ready([again], None)[0] == "tts does not stay up (2 restarts): exit code 1"
+
+
+def test_the_table_of_routes_says_which_is_slow_and_what_is_left() -> None:
+    sick = RouteHealth(
+        route="groq:big", state="standby", breaker="half_open", workers={"closed": 2, "half_open": 1},
+        first_token_p50_ms=97.6, first_token_p90_ms=1900, requests_left=0.5, tokens_left=0.196,
+        detail="8 of 20 turns slower than 500 ms",
+    )  # fmt: skip
+    open_one = RouteHealth(route="groq:mid", state="standby", breaker="open", workers={"open": 1})
+    absent = RouteHealth(route="openai:local", detail="no server found", hint="start Ollama")
+    _, *rows = route_rows([sick, open_one, absent])
+    assert rows == [
+        ["groq:big", "standby", "half-open at 1 of 3", "98", "1900", "50 %", "20 %",
+         "8 of 20 turns slower than 500 ms"],
+        ["groq:mid", "standby", "open", "-", "-", "-", "-", "-"],
+        ["openai:local", "absent", "-", "-", "-", "-", "-", "no server found → start Ollama"],
+    ]  # fmt: skip
+
+
+def test_eva_is_whole_when_she_is_ready_and_no_gateway_process_is_missing() -> None:
+    def of(*statuses: ProcessStatus) -> Health:
+        return health(
+            processes={str(number): ProcessHealth(status=status) for number, status in enumerate(statuses)}
+        )
+
+    assert is_whole(of())
+    assert is_whole(of("healthy", "degraded"))
+    assert not is_whole(of("healthy", "unhealthy"))
+    assert not is_whole(of("absent", "healthy"))
+    assert not is_whole(health(status="unhealthy"))

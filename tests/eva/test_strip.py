@@ -1,5 +1,6 @@
-from eva.strip import describe, served_by, strip
+from eva.strip import describe, served_by, strip, way
 from services.gateway.chat_protocol import EngineReport, Timeline
+from shared.messages import RouteReport
 
 
 def test_the_strip_of_a_spoken_turn_names_every_part_and_their_sum() -> None:
@@ -27,3 +28,29 @@ def test_the_engines_that_served_are_named_by_what_they_do() -> None:
     assert served_by(engines) == "ears sphinx (cpu, degraded) · mind companion · voice piper amy (cuda:0)"
     assert served_by({}) == ""
     assert describe(engines["llm"]) == "companion"
+
+
+def test_the_strip_says_from_when_on_a_silence_was_bridged() -> None:
+    shown = strip(Timeline(response_ms=900, first_sound_ms=452.4, fillers=1))
+    assert shown.endswith("→ 900 ms, bridged as of 452 ms")
+
+
+def test_the_way_to_the_mind_names_its_route_and_its_times() -> None:
+    report = RouteReport(route="groq:big", queue_ms=1.2, first_token_ms=98, first_segment_ms=117)
+    assert way(report) == "way groq:big: queue 1 · first token 98 · first segment 117 ms"
+    cold = RouteReport(route="groq:big", connect_ms=60, first_token_ms=158, first_segment_ms=177)
+    assert way(cold) == "way groq:big: queue 0 · connect 60 · first token 158 · first segment 177 ms"
+
+
+def test_the_way_to_the_mind_says_what_else_was_tried() -> None:
+    assert way(RouteReport(route="a", is_hedged=True, has_hedge_won=True)).endswith(
+        "ms, hedged, and the hedge won"
+    )
+    assert way(RouteReport(route="a", is_hedged=True, retries=1)).endswith("ms, hedged in vain, 1 retry")
+    assert way(RouteReport(route="a", retries=2, switches=1)).endswith("ms, 2 retries, 1 switch")
+    assert way(RouteReport(route="a", switches=2)).endswith("ms, 2 switches")
+    assert way(RouteReport(route="a", is_cut_short=True)).endswith("ms, cut short")
+
+
+def test_an_answer_without_a_route_shows_no_way() -> None:
+    assert way(None) == way(RouteReport()) == ""

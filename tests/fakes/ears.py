@@ -67,7 +67,7 @@ class FakeEars:
         """Waits until the frame has come."""
         while not self.frames or self.frames[-1].seq < seq:
             self.heard.clear()
-            await asyncio.wait_for(self.heard.wait(), 5)
+            await asyncio.wait_for(self.heard.wait(), 60)
 
     def _claim(self, message: AnyMessage) -> Message:
         assert isinstance(message, OpenEars)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -10,10 +11,15 @@ import numpy as np
 from websockets.asyncio.server import ServerConnection, serve
 
 from services.gateway.chat_protocol import (
+    AnyClientMessage,
     AudioEvent,
+    EndOfSpeech,
     EngineReport,
     FinalEvent,
+    Flush,
+    Interrupt,
     PartialEvent,
+    Played,
     Ready,
     ServerEvent,
     SpeechStartedEvent,
@@ -26,10 +32,12 @@ from services.gateway.chat_protocol import (
     encode_event,
     parse_client,
 )
+from shared.messages import RouteReport
 
 Answer = Callable[[ServerConnection, str], Awaitable[None]]
 
 LOUD = (np.sin(np.arange(2400) / 10) * 9000).astype("<i2").tobytes()
+ROUTE = RouteReport(route="groq:fast", queue_ms=1, first_token_ms=2, first_segment_ms=3)
 ENGINES = {"llm": EngineReport(engine="companion"), "tts": EngineReport(engine="espeak", device="cpu")}
 TIMELINE = Timeline(llm_ms=3, tts_ms=21, send_ms=1, response_ms=25)
 
@@ -55,7 +63,9 @@ async def answer_well(socket: ServerConnection, said: str) -> None:
     await tell(socket, Token(turn_id="t1", text="Hello "))
     await tell(socket, Token(turn_id="t1", text="there.", at=6))
     await tell(socket, sound_of("t1", LOUD), LOUD)
-    done = TurnDone(turn_id="t1", text="Hello there.", has_audio=True, timeline=TIMELINE, engines=ENGINES)
+    done = TurnDone(
+        turn_id="t1", text="Hello there.", has_audio=True, timeline=TIMELINE, engines=ENGINES, route=ROUTE
+    )
     await tell(socket, done)
 
 
@@ -74,11 +84,15 @@ class ScriptedGateway:
         self.starts: list[Start] = []
         self.typed: list[UserText] = []
         self.frames = 0
+        self.log: list[bytes | AnyClientMessage] = []
+        """Frames and messages in the order of their coming, but for accounts of playback."""
+        self._news = asyncio.Condition()
         self._answer, self._refuse = answer, refuse
 
     async def __call__(self, socket: ServerConnection) -> None:
         loud = silent = 0
         async for data in socket:
+            await self._note(data)
             if isinstance(data, bytes):
                 self.frames += 1
                 is_loud = bool(np.abs(np.frombuffer(data, dtype="<i2")).max(initial=0) > 1000)
@@ -99,8 +113,26 @@ class ScriptedGateway:
                 case UserText():
                     self.typed.append(message)
                     await self._answer(socket, message.text)
+                case EndOfSpeech():
+                    await tell(socket, FinalEvent(text="good morning", language="en", turn_id="t1"))
+                    await self._answer(socket, "")
+                case Interrupt():
+                    await tell(socket, Flush(turn_id="t1"))
+                case Played():
+                    pass
                 case _:
                     await socket.close()
+
+    async def _note(self, data: str | bytes) -> None:
+        entry = data if isinstance(data, bytes) else parse_client(data)
+        async with self._news:
+            self.log += [] if isinstance(entry, Played) else [entry]
+            self._news.notify_all()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Returns as soon as what came makes it so."""
+        async with asyncio.timeout(60), self._news:
+            await self._news.wait_for(holds)
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:

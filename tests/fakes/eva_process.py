@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 200.0
 
 
 class EvaProcess:
@@ -68,7 +68,7 @@ class EvaProcess:
             f"\n--- {file.name}\n" + "\n".join(file.read_text().splitlines()[-15:]) for file in files
         )
 
-    def stop(self, *, within_s: float = 15.0) -> tuple[int, float]:
+    def stop(self, *, within_s: float = 60.0) -> tuple[int, float]:
         """Presses Ctrl-C; returns the exit code and how long it took."""
         began_s = time.monotonic()
         self.process.send_signal(signal.SIGINT)
@@ -88,7 +88,7 @@ class EvaProcess:
             except subprocess.TimeoutExpired:
                 self.kill_group()
                 self.process.wait()
-        self._reader.join(5)
+        self._reader.join(60)
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         self.process.stdout.close()

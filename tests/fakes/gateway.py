@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -18,7 +19,11 @@ from shared.bus import Bus
 from shared.bus.memory import MemoryBroker, MemoryBus
 from tests.fakes.workers import FakeWorkers
 
-WAIT_S = 10.0
+WAIT_S = 60.0
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Without certificates, which take longer to read than a gateway to start."""
+PATIENT = {"gateway_filler_ms": 10_000, "gateway_apology_s": 60.0, "gateway_take_up_s": 60.0, "turn_s": 120.0}
+"""A machine that stalls puts no filler into an answer, where that is not a test's subject."""
 
 
 class Client:
@@ -77,7 +82,9 @@ class RunningGateway:
         self.listener = listen("127.0.0.1", 0)
         self.listener_address: tuple[str, int] = self.listener.getsockname()
         self.address = f"127.0.0.1:{self.listener_address[1]}"
-        self.http = httpx.AsyncClient(base_url=f"http://{self.address}", timeout=WAIT_S, trust_env=False)
+        self.http = httpx.AsyncClient(
+            base_url=f"http://{self.address}", timeout=WAIT_S, trust_env=False, verify=NO_TLS
+        )
 
     async def to_broker(self) -> Bus:
         await self.reachable.wait()
@@ -109,7 +116,7 @@ class RunningGateway:
 @contextlib.asynccontextmanager
 async def running_gateway(*, is_reachable: bool = True, **settings: Any) -> AsyncIterator[RunningGateway]:
     """Starts gateway and workers; at the end the gateway is stopped as by SIGTERM."""
-    options = {"canary": False, "drain_s": 2.0, **settings}
+    options = {"canary": False, "drain_s": 2.0, **PATIENT, **settings}
     gateway = RunningGateway(GatewaySettings(_env_file=None, **options))
     if not is_reachable:
         gateway.reachable.clear()

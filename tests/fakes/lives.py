@@ -12,6 +12,7 @@ import sys
 from shared.bus import Bus
 from shared.bus.nats import NatsBus, connect
 from shared.errors import EngineRefused
+from shared.instruments import Instruments
 from shared.messages import Facts, Stage, State
 from shared.service import run
 from shared.settings import CommonSettings
@@ -24,6 +25,7 @@ class IdleWorker:
 
     def __init__(self, mode: str = "works") -> None:
         self.mode = mode
+        self.instruments = Instruments()
         self.state: State = "starting"
         self.did: list[str] = []
         self._drained = asyncio.Event()

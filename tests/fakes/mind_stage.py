@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 from services.llm.chain import Chain
 from services.llm.engine import Mind
+from services.llm.toolbox import Toolbox
 from services.llm.worker import LlmWorker, Options
 from shared import subjects
 from shared.bus.memory import MemoryBroker, MemoryBus
+from shared.instruments import Instruments
 from shared.messages import (
     AnyMessage,
     AudioFormat,
@@ -19,6 +21,7 @@ from shared.messages import (
     ChatMessage,
     Failed,
     Generate,
+    Message,
     MindDone,
     Synthesize,
     TextDelta,
@@ -81,6 +84,19 @@ class Stage:
         return "".join(message.text for _, message in self.seen if isinstance(message, TextDelta))
 
     @property
+    def spoken(self) -> list[Synthesize]:
+        return [message for _, message in self.seen if isinstance(message, Synthesize)]
+
+    @property
+    def shown(self) -> str:
+        """The captions as the gateway has them in the end."""
+        text = ""
+        for _, message in self.seen:
+            if isinstance(message, TextDelta):
+                text = text[: len(text) - message.takes_back] + message.text
+        return text
+
+    @property
     def done(self) -> MindDone:
         (message,) = self.of(MindDone)
         assert isinstance(message, MindDone)
@@ -96,13 +112,38 @@ class Stage:
         await self.bus.publish(subjects.cancel(GW, sid), Cancel(sid=sid, turn=turn))
 
 
+class SlowlyConfirming(MemoryBus):
+    """What is enqueued is there at once; that it is there is heard after ``confirm_s``."""
+
+    confirm_s = 0.0
+
+    async def enqueue(self, subject: str, message: Message, *, message_id: str) -> None:
+        await super().enqueue(subject, message, message_id=message_id)
+        if self.confirm_s:
+            await asyncio.sleep(self.confirm_s)
+
+
 @contextlib.asynccontextmanager
-async def stage(*minds: Mind, **options: object) -> AsyncIterator[Stage]:
-    """A warm worker with these minds on a memory bus."""
+async def stage(
+    *minds: Mind,
+    toolbox: Toolbox | None = None,
+    confirm_s: float = 0.0,
+    instruments: Instruments | None = None,
+    **options: object,
+) -> AsyncIterator[Stage]:
+    """A warm worker with these minds on a memory bus that confirms segments after ``confirm_s``."""
     clock = asyncio.get_running_loop().time
-    chain = Chain(minds, clock=clock)
+    instruments = instruments or Instruments()
+    chain = Chain(minds, clock=clock, tracer=instruments.tracer)
     broker = MemoryBroker()
-    worker = LlmWorker("W1", chain, Options(**options), clock=clock)  # type: ignore[arg-type]
+    worker = LlmWorker(
+        "W1",
+        chain,
+        Options(**options),  # type: ignore[arg-type]
+        toolbox=toolbox,
+        clock=clock,
+        instruments=instruments,
+    )
     bus = broker.connect("gateway")
     at = Stage(broker=broker, bus=bus, worker=worker)
     await bus.declare(LLM_WORK)
@@ -110,8 +151,10 @@ async def stage(*minds: Mind, **options: object) -> AsyncIterator[Stage]:
     await bus.subscribe(subjects.events_of_gateway(GW), at.see)
     await bus.subscribe(subjects.work_of_gateway("tts", GW), at.see)
     await worker.warm_up()
+    workers_bus = SlowlyConfirming(broker, "worker", None)
+    workers_bus.confirm_s = confirm_s
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(worker.serve(broker.connect("worker")))
+        tasks.create_task(worker.serve(workers_bus))
         await asyncio.sleep(1)  # on the virtual clock: it has subscribed
         at.began_s = clock()
         yield at

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from services.llm.engine import Device, MindFailed, Usage
-from shared.messages import ChatMessage
+from services.llm.engine import Device, MindFailed, Opened, Piece, Price, Question, Usage
+from shared.messages import ChatMessage, ToolUse
 
-Step = str | float | Usage | BaseException
+Step = str | float | Usage | Opened | ToolUse | BaseException
 
 
 class ScriptedMind:
@@ -23,22 +23,25 @@ class ScriptedMind:
     ) -> None:
         self.steps = steps
         self.name = name
+        self.route = name
         self.model = f"{name}-model"
+        self.price = Price()
         self.device: Device = "remote"
         self.is_degraded = is_degraded
         self.proofs = list(proofs)
         """What the next proofs do: fail, or take so many seconds; then they succeed."""
         self.proven = 0
+        self.warmed = 0
         self.asked: list[list[ChatMessage]] = []
         self.languages: list[str] = []
+        self.questions: list[Question] = []
         self.abandoned = 0
         self.is_closed = False
 
-    async def stream(
-        self, messages: Sequence[ChatMessage], *, language: str, remaining_s: float
-    ) -> AsyncGenerator[str | Usage, None]:
-        self.asked.append(list(messages))
-        self.languages.append(language)
+    async def stream(self, question: Question) -> AsyncGenerator[Piece, None]:
+        self.questions.append(question)
+        self.asked.append(list(question.messages))
+        self.languages.append(question.language)
         is_whole = False
         try:
             for step in self.steps:
@@ -60,6 +63,9 @@ class ScriptedMind:
                 raise failed
             case float(seconds):
                 await asyncio.sleep(seconds)
+
+    async def keep_warm(self) -> None:
+        self.warmed += 1
 
     async def close(self) -> None:
         self.is_closed = True

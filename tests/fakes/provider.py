@@ -1,71 +1,95 @@
 """A language model's server on loopback, with faults on demand.
 
 It speaks OpenAI's chat completions (``/v1/…``) and Groq's path (``/openai/v1/…``) over real sockets. Each
-request is answered by the next of ``replies``, the last one again and again; what was asked is kept in
-``requests``.
+request is answered by the next of ``replies``, the last one again and again, or by what its model has in
+``faults``; ``traces`` say how long each model takes to its first token. What was asked is kept in
+``requests``, and what became of it is counted.
+
+EVA asks again where a worker of hers stood still: the same once more, or for the rest of the answer. A
+provider that ``is_steady`` gives the answer that it gave before, and what it was asked stands in
+``questions`` once: a test on real processes need not know whether one of them was kept waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
+import dataclasses
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-STALL_S = 3600.0
+from eva.place import free_port
+from tests.fakes.provider_latency import Trace
+from tests.fakes.provider_limits import RateLimits
+from tests.fakes.provider_replies import (
+    FAULTS,
+    STALL_S,
+    Call,
+    Reply,
+    Request,
+    body_of,
+    error_body,
+    question_of,
+    whole,
+)
 
+__all__ = [
+    "FAULTS",
+    "STALL_S",
+    "Call",
+    "FakeProvider",
+    "RateLimits",
+    "Reply",
+    "Request",
+    "Trace",
+    "black_hole",
+    "refusing_port",
+]
 
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """How one chat completion goes."""
-
-    tokens: tuple[str, ...] = ("Hello", " there", ".", " How", " are", " you", "?")
-    status: int = 200
-    headers: tuple[tuple[str, str], ...] = ()
-    first_delay_s: float = 0.0
-    """Before the first token; ``STALL_S`` is a provider that falls silent."""
-    delay_s: float = 0.0
-    """Before each other token."""
-    stall_after: int | None = None
-    """Falls silent behind so many tokens."""
-    cut_after: int | None = None
-    """Closes the connection behind so many tokens."""
-    error_after: int | None = None
-    """Sends an error object behind so many tokens."""
-    groq_error_after: int | None = None
-    """Sends ``x_groq.error`` behind so many tokens."""
-    raw: bytes | None = None
-    """Instead of everything else: this body."""
-    slice_bytes: int = 0
-    """Sends the body in slices of so many bytes, also in the middle of a character."""
-
-
-@dataclass(kw_only=True)
-class Request:
-    """What was asked."""
-
-    path: str
-    headers: dict[str, str]
-    body: dict[str, Any]
-    is_gone: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the client has closed the connection before the answer's end."""
+Headers = tuple[tuple[str, str], ...]
+_SICK = Trace(seed=0, spells="always")
 
 
 class FakeProvider:
     """The server; ``async with FakeProvider() as provider``."""
 
     def __init__(
-        self, *replies: Reply, models: tuple[str, ...] = ("test-model",), models_status: int = 200
+        self,
+        *replies: Reply,
+        models: tuple[str, ...] = ("test-model",),
+        models_status: int = 200,
+        is_steady: bool = False,
     ) -> None:
+        self._is_steady = is_steady
         self.replies = list(replies) or [Reply()]
         self.models = models
         self.models_status = models_status
+        self.faults: dict[str, Reply] = {}
+        """By model: instead of the next of ``replies``."""
+        self.traces: dict[str, Trace] = {}
+        """By model: how long it takes to the first token, where the reply does not say so itself."""
+        self.sick: set[str] = set()
+        """Models that are in a sick spell, whatever their trace says."""
+        self.turn: int | None = None
+        """Which turn of the traces it is; None: each request of a model is its next turn."""
+        self.limits: RateLimits | None = None
+        """Of the account, told in all answers; None: it says nothing of limits."""
         self.requests: list[Request] = []
+        self.questions: list[Request] = []
+        """Those requests that took the next of the replies, not the same one again."""
+        self.asked: collections.Counter[str] = collections.Counter()
+        """Streamed requests by model."""
+        self.cancelled = 0
+        """Streamed requests whose client went before the answer's end."""
+        self.connections = 0
+        """That were ever made."""
         self.listings = 0
+        self.listing_s = 0.0
+        """How long a list of models takes."""
         self.warm_ups = 0
         """Chat completions that were not to be streamed; they use up no reply."""
         self.load_s = 0.0
@@ -73,6 +97,17 @@ class FakeProvider:
         self.port = 0
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+
+    @property
+    def replies(self) -> list[Reply]:
+        """What is still to be answered; whoever assigns them begins anew."""
+        return self._replies
+
+    @replies.setter
+    def replies(self, replies: list[Reply]) -> None:
+        self._replies = replies
+        self._given: dict[str, Reply] = {}
+        """By question."""
 
     @property
     def root(self) -> str:
@@ -83,6 +118,11 @@ class FakeProvider:
     def base_url(self) -> str:
         """For OpenAI's SDK."""
         return f"{self.root}/v1"
+
+    @property
+    def open_connections(self) -> int:
+        """That are there now."""
+        return len(self._connections)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -103,10 +143,16 @@ class FakeProvider:
         await asyncio.gather(*self._connections, return_exceptions=True)
         await self._server.wait_closed()
 
+    async def deserted(self) -> None:
+        """Waits until nobody is connected."""
+        while self._connections:
+            await asyncio.wait(self._connections)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        self.connections += 1
         try:
             while await self._answer(reader, writer):
                 pass
@@ -126,35 +172,66 @@ class FakeProvider:
         raw = await reader.readexactly(int(headers.get("content-length", "0")))
         if path.endswith("/v1/models"):
             self.listings += 1
+            await asyncio.sleep(self.listing_s)
             listing = {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
             _send_json(writer, self.models_status, listing)
             return True
         if not path.endswith("/v1/chat/completions"):
-            _send_json(writer, 404, {"error": {"message": "no such path"}})
+            _send_json(writer, 404, error_body(404))
             return True
         request = Request(path=path, headers=headers, body=json.loads(raw))
         if not request.body.get("stream"):
             self.warm_ups += 1
             await asyncio.sleep(self.load_s)
-            _send_json(writer, self.replies[0].status, _whole("Hi"))
+            _send_json(writer, self.replies[0].status, whole("Hi"))
             return True
+        return await self._completion(reader, writer, request)
+
+    async def _completion(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request
+    ) -> bool:
         self.requests.append(request)
-        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-        if reply.status != 200:
-            _send_json(writer, reply.status, {"error": {"message": "no", "code": "fault"}}, reply.headers)
-            return True
-        writer.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-        )
+        reply = self._reply(request)
+        self.asked[request.model] += 1
         is_whole = False
         try:
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(_watch(reader, request))
-                is_whole = await _stream(writer, reply, request)
+                is_whole = await _send(writer, reply, request, self._limit_headers())
                 watch.cancel()
         except* ConnectionError:  # whoever goes with bytes unread resets the connection
             request.is_gone.set()
+        self.cancelled += request.is_gone.is_set() and not is_whole
         return is_whole and not request.is_gone.is_set()
+
+    def _reply(self, request: Request) -> Reply:
+        """Returns how this request is answered."""
+        if (wait_s := self._exceeded(request)) is not None:
+            return Reply(status=429, headers=(("retry-after", f"{wait_s:.0f}"),))
+        if (fault := self.faults.get(request.model)) is not None:
+            return fault
+        question = question_of(request.body) if self._is_steady else ""
+        reply = self._given.get(question) or self._next(request)
+        if question:
+            self._given[question] = reply
+        trace = _SICK if request.model in self.sick else self.traces.get(request.model)
+        if trace is None or reply.first_delay_s:
+            return reply
+        turn = self.asked[request.model] if self.turn is None else self.turn
+        return dataclasses.replace(reply, first_delay_s=trace.first_token_s(turn))
+
+    def _next(self, request: Request) -> Reply:
+        self.questions.append(request)
+        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+
+    def _exceeded(self, request: Request) -> float | None:
+        if self.limits is None:
+            return None
+        words = sum(len(str(message.get("content"))) for message in request.body["messages"])
+        return self.limits.take(words // 4 + 1, asyncio.get_running_loop().time())
+
+    def _limit_headers(self) -> Headers:
+        return self.limits.headers(asyncio.get_running_loop().time()) if self.limits else ()
 
 
 async def _watch(reader: asyncio.StreamReader, request: Request) -> None:
@@ -162,16 +239,26 @@ async def _watch(reader: asyncio.StreamReader, request: Request) -> None:
         request.is_gone.set()
 
 
-async def _stream(writer: asyncio.StreamWriter, reply: Reply, request: Request) -> bool:
+async def _send(writer: asyncio.StreamWriter, reply: Reply, request: Request, limits: Headers) -> bool:
     """Returns whether the answer came to its proper end."""
-    async for event in _events(reply, request):
-        size = reply.slice_bytes or len(event)
-        for start in range(0, len(event), size):
-            part = event[start : start + size]
-            writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
-            await writer.drain()
-            if reply.slice_bytes:
-                await asyncio.sleep(0)
+    await request.wait(reply.head_delay_s)
+    if request.is_gone.is_set():
+        return False
+    if reply.status != 200:
+        _send_json(writer, reply.status, error_body(reply.status), (*limits, *reply.headers))
+        return True
+    lines = ["HTTP/1.1 200 OK", "content-type: text/event-stream", "transfer-encoding: chunked"]
+    lines += [f"{name}: {value}" for name, value in (*limits, *reply.headers)]
+    writer.write("\r\n".join(lines).encode() + b"\r\n\r\n")
+    async with contextlib.aclosing(body_of(reply, request)) as events:
+        async for event in events:
+            size = reply.slice_bytes or len(event)
+            for start in range(0, len(event), size):
+                part = event[start : start + size]
+                writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+                await writer.drain()
+                if reply.slice_bytes:
+                    await asyncio.sleep(0)
     if reply.cut_after is not None or request.is_gone.is_set():
         return False
     writer.write(b"0\r\n\r\n")
@@ -179,72 +266,7 @@ async def _stream(writer: asyncio.StreamWriter, reply: Reply, request: Request) 
     return True
 
 
-async def _events(reply: Reply, request: Request) -> AsyncIterator[bytes]:
-    if reply.raw is not None:
-        yield reply.raw
-        return
-    yield _event(_chunk({"role": "assistant", "content": ""}))
-    for count, token in enumerate((*reply.tokens, "")):
-        await _wait(
-            STALL_S if count == reply.stall_after else reply.delay_s if count else reply.first_delay_s,
-            request,
-        )
-        if request.is_gone.is_set() or count == reply.cut_after:
-            return
-        if count == reply.error_after:
-            yield _event({"error": {"message": "overloaded", "type": "server_error"}})
-            return
-        if count == reply.groq_error_after:
-            yield _event({**_chunk({}), "x_groq": {"id": "req_1", "error": "over_capacity"}})
-            return
-        if token:
-            yield _event(_chunk({"content": token}))
-    usage = {
-        "prompt_tokens": 11,
-        "completion_tokens": len(reply.tokens),
-        "total_tokens": 11 + len(reply.tokens),
-    }
-    yield _event({**_chunk({}, finish="stop"), "x_groq": {"id": "req_1", "usage": usage}})
-    if request.body.get("stream_options", {}).get("include_usage"):
-        yield _event({**_chunk({}), "choices": [], "usage": usage})
-    yield b"data: [DONE]\n\n"
-
-
-async def _wait(seconds: float, request: Request) -> None:
-    if seconds:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(request.is_gone.wait(), seconds)
-
-
-def _chunk(delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return {
-        "id": "c1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": "test-model",
-        "choices": [choice],
-    }
-
-
-def _whole(text: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text}
-    return {
-        "id": "c1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "test-model",
-        "choices": [{"index": 0, "message": message, "finish_reason": "length"}],
-    }
-
-
-def _event(data: Any) -> bytes:
-    return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"
-
-
-def _send_json(
-    writer: asyncio.StreamWriter, status: int, body: Any, headers: tuple[tuple[str, str], ...] = ()
-) -> None:
+def _send_json(writer: asyncio.StreamWriter, status: int, body: Any, headers: Headers = ()) -> None:
     payload = json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status} X", "content-type: application/json", f"content-length: {len(payload)}"]
     lines += [f"{name}: {value}" for name, value in headers]
@@ -266,6 +288,4 @@ def black_hole() -> Iterator[int]:
 
 def refusing_port() -> int:
     """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port("127.0.0.1", 0)

@@ -65,7 +65,7 @@ def _spoken(text: str, voice: str, words_per_minute: int) -> bytes:
     library = next(folder.glob("espeakbridge*.so"))
     command = [sys.executable, "-I", "-S", "-c", _SCRIPT, str(library), str(folder / "espeak-ng-data"), voice]
     done = subprocess.run(
-        [*command, str(words_per_minute), text], check=True, capture_output=True, timeout=30
+        [*command, str(words_per_minute), text], check=True, capture_output=True, timeout=120
     )
     rate_hz = int.from_bytes(done.stdout[:4], "little")
     pcm = resampled(np.frombuffer(done.stdout[4:], dtype=np.int16), rate_hz, RATE_HZ)

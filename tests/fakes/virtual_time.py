@@ -7,6 +7,13 @@
 ``loop.time()`` is virtual, ``time.monotonic()`` is not. While a thread works for the loop
 (``run_in_executor``, ``asyncio.to_thread``) the clock stands still, so that its result cannot be overtaken
 by a timeout. Async fixtures run on another loop: build what the test needs inside it.
+
+Where there are sockets it must not jump: what the kernel has not brought yet is no idleness. There a test
+runs on the machine's own time, and puts the clock forward while nothing is under way.
+
+    @put_forward
+    async def test_a_line_that_was_idle_is_used(forward: Forward) -> None:
+        forward(3600)
 """
 
 from __future__ import annotations
@@ -56,6 +63,35 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def _thread_done(self, _future: object) -> None:
         self._jumping.threads_at_work -= 1
+
+
+class _OwnTimeLoop(asyncio.SelectorEventLoop):
+    """The machine's own time, and so many seconds."""
+
+    ahead_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead_s
+
+
+Forward = Callable[[float], None]
+
+
+def put_forward(test: Callable[[Forward], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Runs an async test on a loop whose clock it can put forward."""
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=_OwnTimeLoop) as runner:
+            loop = runner.get_loop()
+            assert isinstance(loop, _OwnTimeLoop)
+
+            def forward(seconds: float) -> None:
+                loop.ahead_s += seconds
+
+            runner.run(test(forward))
+
+    run.__name__, run.__doc__, run.__module__ = test.__name__, test.__doc__, test.__module__
+    return run
 
 
 def virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:

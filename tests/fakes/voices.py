@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from services.tts.engine import Line, Sound
+from services.tts.voices import find
 from shared.audio import Samples
 from shared.errors import EngineFailed
 
@@ -32,14 +34,15 @@ class FakeVoice:
     said: list[str] = field(default_factory=list)
     speeds: list[float] = field(default_factory=list)
 
-    def speak(self, text: str, *, speed: float) -> Iterator[Samples]:
-        self.said.append(text)
-        self.speeds.append(speed)
+    def speak(self, line: Line) -> Iterator[Sound]:
+        self.said.append(line.text)
+        self.speeds.append(line.speed)
         if self.script is not None:
-            yield from self.script(text)
+            for samples in self.script(line.text):
+                yield Sound(samples=samples)
             return
-        for _ in text.split():
-            yield tone(0.1, rate_hz=self.rate_hz)
+        for _ in line.text.split():
+            yield Sound(samples=tone(0.1, rate_hz=self.rate_hz))
 
 
 @dataclass
@@ -53,9 +56,7 @@ class FakeEngine:
         return self.owned
 
     def voice(self, language: str, wanted: str) -> FakeVoice | None:
-        named = [voice for voice in self.owned if voice.name == wanted]
-        spoken = [voice for voice in self.owned if not language or voice.language == language]
-        return next(iter(named + spoken), None)
+        return find(self.owned, language, wanted)
 
 
 def engine(
@@ -102,7 +103,7 @@ def hanging(release: threading.Event) -> Callable[[str], Iterator[Samples]]:
     """Gives nothing until released."""
 
     def script(_: str) -> Iterator[Samples]:
-        release.wait(10.0)
+        release.wait(60)
         yield tone(0.1)
 
     return script

@@ -26,7 +26,7 @@ MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 BINARY = {"microphone", "sound"}
 WORDS = {"title", "description"}
-LIMITS = {"minimum", "maximum", "minLength", "maxLength"}
+LIMITS = {"minimum", "maximum", "minLength", "maxLength", "maxItems", "pattern"}
 """Checked by ``parse_client`` beyond the types; tried below."""
 
 
@@ -101,6 +101,7 @@ def test_the_examples_are_messages_of_the_code_and_fit_their_schema(name: str) -
     [
         ("UserText", "text", "minLength", {"type": "message", "text": ""}),
         ("UserText", "text", "maxLength", {"type": "message", "text": "x" * (MAX_TEXT_CHARS + 1)}),
+        ("Start", "persona", "maxLength", {"type": "start", "persona": "x" * (MAX_TEXT_CHARS + 1)}),
         ("Start", "end_silence_ms", "minimum", {"type": "start", "end_silence_ms": 99}),
         ("Start", "end_silence_ms", "maximum", {"type": "start", "end_silence_ms": 5001}),
         ("Played", "ms", "minimum", {"type": "played", "turn_id": "t", "ms": -1}),
@@ -121,3 +122,55 @@ def test_a_limit_of_the_document_is_kept_by_the_code(
 
 def test_the_document_knows_how_long_a_frame_may_be() -> None:
     assert SCHEMAS["MicrophoneFrame"]["maxLength"] == MAX_FRAME_BYTES
+
+
+NESTED = [
+    ("turn_taking", "TurnTaking", {"min_silence_ms": 100, "max_silence_ms": 5000}),
+    ("barge_in", "BargeIn", {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "schema", "field", "limit", "around"),
+    [
+        (place, schema, field, limit, around)
+        for place, schema, around in NESTED
+        for field, described in SCHEMAS[schema]["properties"].items()
+        for limit in sorted(LIMITS & set(described))
+    ],
+)
+def test_a_limit_of_the_settings_is_kept_by_the_code(
+    place: str, schema: str, field: str, limit: str, around: dict[str, int]
+) -> None:
+    value = SCHEMAS[schema]["properties"][field][limit]
+    step = (0.01 if isinstance(value, float) else 1) * (-1 if limit == "minimum" else 1)
+    with pytest.raises(BadInput) as refused:
+        parse_client(msgspec.json.encode({"type": "start", place: {**around, field: round(value + step, 2)}}))
+    assert (refused.value.param or "").startswith(place)
+    parse_client(msgspec.json.encode({"type": "start", place: {**around, field: value}}))
+
+
+def test_every_number_of_the_settings_has_its_limits_in_the_document() -> None:
+    for _, schema, _ in NESTED:
+        for field, described in SCHEMAS[schema]["properties"].items():
+            if described.get("type") in {"integer", "number"}:
+                assert {"minimum", "maximum"} <= set(described), field
+
+
+def test_the_limits_of_tools_are_kept_by_the_code() -> None:
+    most = SCHEMAS["Start"]["properties"]["tools"]["maxItems"]
+    tools = [{"name": f"tool-{number}"} for number in range(most + 1)]
+    parse_client(msgspec.json.encode({"type": "start", "tools": tools[:most]}))
+    with pytest.raises(BadInput, match="tools"):
+        parse_client(msgspec.json.encode({"type": "start", "tools": tools}))
+
+
+@pytest.mark.parametrize("name", ["", "x", "x" * 64, "x" * 65, "lights_on-2", "lights on", "été"])
+def test_the_name_of_a_tool_fits_the_document_where_the_code_takes_it(name: str) -> None:
+    asked = msgspec.json.encode({"type": "start", "tools": [{"name": name}]})
+    if Draft202012Validator(SCHEMAS["Tool"]).is_valid({"name": name}):
+        parse_client(asked)
+        return
+    with pytest.raises(BadInput) as refused:
+        parse_client(asked)
+    assert refused.value.param == "tools[0].name"

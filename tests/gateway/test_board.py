@@ -244,3 +244,58 @@ def test_turns_of_more_than_a_minute_ago_are_not_recent(eva: Observed) -> None:
     eva.pass_s(61)
     assert eva.health.turn.recent.accepted == 0
     assert eva.board.idle_s(eva.now) == 61
+
+
+def test_why_nobody_takes_a_session_is_told_as_far_as_it_is_known() -> None:
+    observed = Observed()
+    assert observed.board.outlook("stt", observed.now) == "gone"
+    observed.tell(facts("stt", "starting", slots=0, busy=0))
+    assert observed.board.outlook("stt", observed.now) == "starting"
+    observed.tell(facts("stt", "failed"))
+    assert observed.board.outlook("stt", observed.now) == "gone"
+    observed.tell(facts("stt", slots=4, busy=4))
+    assert observed.board.outlook("stt", observed.now) == "busy"
+    observed.tell(facts("stt", slots=4, busy=3))
+    assert observed.board.outlook("stt", observed.now) == "unknown"
+
+
+def test_a_route_that_is_open_degrades_it_and_the_one_that_answers_is_named(eva: Observed) -> None:
+    big = EngineFact(
+        name="groq:big", state="standby", breaker="open", detail="8 of 20 turns slower than 500 ms"
+    )
+    small = EngineFact(name="groq:small", state="serving", breaker="closed", model="small")
+    eva.tell(facts("llm", engines=[big, small]))
+    health = eva.health
+    assert health.status == "degraded"
+    assert health.reasons == ["groq:big is open: 8 of 20 turns slower than 500 ms; groq:small answers."]
+    mind = health.stages["llm"]
+    assert (mind.engine, mind.model) == ("groq:small", "small")
+    assert [(route.route, route.breaker) for route in mind.routes] == [
+        ("groq:big", "open"),
+        ("groq:small", "closed"),
+    ]
+    assert health.stages["tts"].routes == []
+    assert health.groq
+
+
+def test_groq_is_named_only_where_it_answers(eva: Observed) -> None:
+    eva.tell(facts("llm", engines=[EngineFact(name="openai:http://groq.test/v1:big", state="serving")]))
+    assert not eva.health.groq
+    eva.tell(facts("llm", engines=[EngineFact(name="groq:big", state="serving")]))
+    assert eva.health.groq
+
+
+def test_the_routes_of_a_worker_that_is_gone_are_forgotten(eva: Observed) -> None:
+    eva.tell(facts("llm", engines=[EngineFact(name="groq:big", state="serving", breaker="closed")]))
+    assert [route.route for route in eva.board.routes(eva.now)] == ["groq:big"]
+    del eva.told["llm"]
+    eva.pass_s(SILENT_S + 0.1)
+    assert eva.board.routes(eva.now) == []
+    assert eva.health.reasons[0].startswith("No worker for the mind (llm) is ready")
+
+
+def test_while_no_worker_of_the_mind_serves_nobody_is_said_to_answer(eva: Observed) -> None:
+    big = EngineFact(name="groq:big", state="failed", breaker="open", detail="wrong key")
+    small = EngineFact(name="groq:small", state="serving", breaker="closed")
+    eva.tell(facts("llm", "starting", engines=[big, small]))
+    assert "groq:big is open: wrong key." in eva.health.reasons

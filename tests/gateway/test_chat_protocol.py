@@ -1,6 +1,7 @@
 """The wire format: whatever a client sends is a message or a ``BadInput``, never anything else."""
 
 import json
+from typing import get_args
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from services.gateway.chat_protocol import (
     AudioOut,
     ClientMessage,
     EndOfSpeech,
+    Format,
     Interrupt,
     Ping,
     Played,
@@ -36,9 +38,7 @@ messages = st.one_of(
         language=texts,
         audio_in=st.none() | st.builds(AudioIn, rate_hz=st.sampled_from(RATES)),
         audio_out=st.none()
-        | st.builds(
-            AudioOut, format=st.sampled_from(["pcm", "wav", "mp3", "opus"]), rate_hz=st.sampled_from(RATES)
-        ),
+        | st.builds(AudioOut, format=st.sampled_from(get_args(Format)), rate_hz=st.sampled_from(RATES)),
         end_silence_ms=st.integers(100, 5000),
     ),
     st.builds(UserText, text=texts.filter(str.strip), voice=texts, include_audio=st.booleans()),
@@ -100,8 +100,18 @@ def test_any_json_is_a_message_or_bad_input(kind: str, fields: dict[str, object]
         ('{"type":"message","text":"\\ud800"}', None),
         ('{"type":"message","text":"' + "x" * 4097 + '"}', "text"),
         ('{"type":"start","audio_in":{"rate_hz":11025}}', "audio_in.rate_hz"),
-        ('{"type":"start","audio_out":{"format":"flac"}}', "audio_out.format"),
+        ('{"type":"start","audio_out":{"format":"midi"}}', "audio_out.format"),
         ('{"type":"start","end_silence_ms":0}', "end_silence_ms"),
+        ('{"type":"start","turn_taking":{"min_silence_ms":50}}', "turn_taking"),
+        ('{"type":"start","turn_taking":{"min_silence_ms":900,"max_silence_ms":800}}', "turn_taking"),
+        ('{"type":"start","turn_taking":{"mode":"guess"}}', "turn_taking.mode"),
+        ('{"type":"start","turn_taking":{"threshold":1.5}}', "turn_taking.threshold"),
+        ('{"type":"start","barge_in":{"mode":"shout"}}', "barge_in.mode"),
+        ('{"type":"start","barge_in":{"decide_ms":100}}', "barge_in.decide_ms"),
+        ('{"type":"start","barge_in":{"min_speech_ms":-1}}', "barge_in.min_speech_ms"),
+        ('{"type":"start","barge_in":{"min_words":0}}', "barge_in.min_words"),
+        ('{"type":"start","has":{"turn_id":"t","ms":-1}}', "has.ms"),
+        (f'{{"type":"start","has":{{"turn_id":"t","ms":1,"heard":"{"a" * 4097}"}}}}', "has.heard"),
         ('{"type":"played","turn_id":"t","ms":NaN}', None),
         ('{"type":"played","turn_id":"t","ms":1e999}', "ms"),
         ('{"type":"played","turn_id":"t","ms":-1}', "ms"),
@@ -126,3 +136,15 @@ def test_fields_that_are_not_known_are_ignored() -> None:
 
 def test_an_event_is_json_in_utf_8() -> None:
     assert encode_event(Pong(id="é")) == '{"type":"pong","id":"é"}'.encode()
+
+
+def test_a_format_or_a_rate_that_is_not_possible_is_told_what_is() -> None:
+    with pytest.raises(
+        BadInput, match="possible are pcm, wav, mp3, opus, aac, flac, mulaw, alaw, opus_packets"
+    ):
+        parse_client('{"type":"start","audio_out":{"format":"midi"}}')
+    with pytest.raises(BadInput, match="possible are 8000, 16000, 22050, 24000, 32000, 44100, 48000"):
+        parse_client('{"type":"start","audio_out":{"rate_hz":11025}}')
+    with pytest.raises(BadInput) as other:
+        parse_client('{"type":"start","barge_in":{"mode":"never"}}')
+    assert "possible" not in str(other.value)

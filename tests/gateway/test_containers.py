@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.containers import codec_of, make_container, wav_file, wav_header
+from services.gateway.containers import (
+    codec_of,
+    make_container,
+    mime_of,
+    rate_of,
+    wav_file,
+    wav_header,
+)
 from services.gateway.ogg import PACKET_SAMPLES, OggOpus, crc, lacing
 
 RATE_HZ = 48_000
@@ -163,3 +170,26 @@ def test_pcm_and_mp3_are_joined_as_they_are(form: str) -> None:
 
 def test_the_voice_is_asked_for_what_the_container_holds() -> None:
     assert [codec_of(form) for form in ("pcm", "wav", "mp3", "opus")] == ["pcm", "pcm", "mp3", "opus"]
+
+
+def test_bare_packets_stand_behind_their_lengths() -> None:
+    container = make_container("opus_packets", RATE_HZ)
+    data = container.open() + container.add(b"", [b"a" * 300, b"b"], 1920) + container.finish()
+    assert data == b"\x01\x2c" + b"a" * 300 + b"\x00\x01b"
+    assert (codec_of("opus_packets"), codec_of("flac")) == ("opus", "flac")
+
+
+def test_the_rate_is_the_asked_one_but_for_opus_and_named_where_the_samples_do_not_tell_it() -> None:
+    assert [rate_of(form, 8000) for form in ("opus", "opus_packets", "aac", "wav")] == [
+        48000,
+        48000,
+        8000,
+        8000,
+    ]
+    assert (mime_of("mulaw", 8000), mime_of("flac", 8000)) == ("audio/PCMU;rate=8000", "audio/flac")
+
+
+def test_a_flac_stream_begins_once_and_has_no_end() -> None:
+    container = make_container("flac", 22_050)
+    assert container.open().startswith(b"fLaC")
+    assert container.add(b"", [], 0) == container.finish() == b""

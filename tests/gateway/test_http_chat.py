@@ -100,13 +100,13 @@ BAD = [
     (b"{", None),
     (b"null", None),
     (b"[]", None),
-    (b"{}", None),
+    (b"{}", "message"),
     (b'{"message": 7}', "message"),
     (b'{"message": ""}', "message"),
     (b'{"message": " \\n"}', "message"),
     (b'{"message": "\\ud800"}', None),
     (b'{"message": "\xff"}', None),
-    (b'{"message": "Hi", "format": "flac"}', "format"),
+    (b'{"message": "Hi", "format": "midi"}', "format"),
     (b'{"message": "Hi", "sample_rate_hz": 11025}', "sample_rate_hz"),
     (b'{"message": "Hi", "sample_rate_hz": NaN}', None),
     (b'{"message": "Hi", "include_audio": "yes"}', "include_audio"),
@@ -169,7 +169,7 @@ async def test_a_client_that_leaves_has_its_turn_cancelled(gateway: RunningGatew
     request = asyncio.create_task(gateway.http.post("/chat", json={"message": "Hi"}))
     await gateway.until(lambda: len(gateway.workers.synthesized) > 0)
     request.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await gateway.workers.cancelled.wait()
     await gateway.until(lambda: gateway.door.sessions == 0)
 

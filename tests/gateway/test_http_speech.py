@@ -18,6 +18,11 @@ from tests.fakes.workers import tone
         ("opus", "audio/ogg", b"OggS"),
         ("wav", "audio/wav", b"RIFF"),
         ("pcm", "audio/pcm", b""),
+        ("aac", "audio/aac", b""),
+        ("flac", "audio/flac", b"fLaC"),
+        ("mulaw", "audio/PCMU;rate=16000", b""),
+        ("alaw", "audio/PCMA;rate=16000", b""),
+        ("opus_packets", "application/octet-stream", b""),
     ],
 )
 async def test_the_sound_has_the_asked_format(
@@ -55,7 +60,7 @@ async def test_the_sound_is_sent_while_it_is_being_made(gateway: RunningGateway)
     gateway.workers.faults.gate.clear()
     async with gateway.http.stream("POST", "/tts", json={"text": "Hello", "format": "pcm"}) as response:
         pieces = response.aiter_raw()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             first = await anext(pieces)
         assert 0 < len(first) < len(tone(24000, 200, 0.3))
         gateway.workers.faults.gate.set()
@@ -83,19 +88,19 @@ async def test_a_client_that_leaves_has_the_speech_cancelled(gateway: RunningGat
     gateway.workers.faults.gate.clear()
     async with gateway.http.stream("POST", "/tts", json={"text": "Hello"}) as response:
         await anext(response.aiter_raw())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await gateway.workers.cancelled.wait()
     await gateway.until(lambda: gateway.door.sessions == 0)
 
 
 BAD = [
     (b"", None),
-    (b"{}", None),
+    (b"{}", "text"),
     (b'{"text": ""}', "text"),
     (b'{"text": ["a"]}', "text"),
     (b'{"text": "' + b"x" * 5000 + b'"}', "text"),
     (b'{"text": "\xc3("}', None),
-    (b'{"text": "a", "format": "aac"}', "format"),
+    (b'{"text": "a", "format": "midi"}', "format"),
     (b'{"text": "a", "speed": 0.2}', "speed"),
     (b'{"text": "a", "speed": 5}', "speed"),
     (b'{"text": "a", "speed": "fast"}', "speed"),

@@ -38,7 +38,7 @@ async def test_noting_never_waits_and_the_newest_is_stored() -> None:
     keeper = Keeper("s1", store.save)
     running = asyncio.create_task(keeper.run())
     keeper.keep(SessionRecord(turns=1))
-    await asyncio.wait_for(store.asked.wait(), 5)
+    await asyncio.wait_for(store.asked.wait(), 60)
     keeper.keep(SessionRecord(turns=2))
     keeper.keep(SessionRecord(turns=3))
     store.open.set()
@@ -55,7 +55,7 @@ async def test_what_changes_while_it_is_stored_is_stored_too() -> None:
     keeper = Keeper("s1", store.save)
     keeper.keep(SessionRecord(turns=1))
     finishing = asyncio.create_task(keeper.finish())
-    await asyncio.wait_for(store.asked.wait(), 5)
+    await asyncio.wait_for(store.asked.wait(), 60)
     keeper.keep(SessionRecord(turns=2))
     store.open.set()
     await finishing

@@ -105,7 +105,7 @@ async def test_what_was_on_its_way_while_the_session_was_erased_does_not_stay() 
     bucket = SlowBucket()
     memory = Memory(BusWith(bucket), ttl_s=60)  # type: ignore[arg-type]
     saving = asyncio.create_task(memory.save("kitchen", RECORD))
-    await asyncio.wait_for(bucket.asked.wait(), 5)
+    await asyncio.wait_for(bucket.asked.wait(), 60)
     await memory.erase("kitchen")
     bucket.answer.set()
     await saving

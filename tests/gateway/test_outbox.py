@@ -1,6 +1,7 @@
 """The queue in front of one client."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -8,14 +9,19 @@ from services.gateway.chat_protocol import (
     AudioEvent,
     ErrorEvent,
     Interrupted,
+    Pause,
     Pong,
+    Resume,
     ServerEvent,
+    SpokenWord,
     Timeline,
     Token,
     TurnDone,
     TurnStarted,
+    VisemesEvent,
+    WordsEvent,
 )
-from services.gateway.outbox import Farewell, Outbox
+from services.gateway.outbox import Farewell, Item, Outbox, Place
 
 
 def audio(turn_id: str = "s-1", duration_ms: float = 100.0) -> AudioEvent:
@@ -68,6 +74,49 @@ async def test_sound_of_an_interrupted_turn_is_taken_out_and_nothing_else() -> N
     outbox.emit(audio("s-2"), b"new")
     outbox.drop_audio("s-1")
     assert await taken(outbox) == [Token(turn_id="s-1", text="x"), audio("s-2")]
+
+
+async def test_a_dialect_s_own_items_come_in_line_with_the_sound() -> None:
+    outbox = Outbox(Errors().count)
+    outbox.put(Item("created"))
+    outbox.put(Item("delta", b"old", sound_of="r1", audio_ms=20))
+    outbox.put(Item("delta", b"new", sound_of="r2", audio_ms=20))
+    outbox.put(Item("done"))
+    outbox.put(Item("speech", place=Place.FIRST))
+    outbox.drop_audio("r1")
+    outbox.finish(1000)
+    items = [item async for item in rest_of(outbox)]
+    assert [(item.event, item.payload) for item in items] == [
+        ("created", b""), ("speech", b""), ("delta", b"new"), ("done", b""),
+    ]  # fmt: skip
+
+
+async def rest_of(outbox: Outbox) -> AsyncIterator[Item]:
+    while (item := await outbox.get()) is not None:
+        yield item
+
+
+def words(turn_id: str) -> WordsEvent:
+    word = SpokenWord(text="one", begin=0, end=3, start_ms=0.0, end_ms=100.0)
+    return WordsEvent(turn_id=turn_id, segment=0, words=[word])
+
+
+async def test_words_and_shapes_of_sound_that_is_taken_out_go_with_it() -> None:
+    outbox = Outbox(Errors().count)
+    outbox.emit(words("s-1"))
+    outbox.emit(VisemesEvent(turn_id="s-1", segment=0, visemes=[]))
+    outbox.emit(audio("s-1"), b"old")
+    outbox.emit(words("s-2"))
+    outbox.drop_audio("s-1")
+    assert await taken(outbox) == [words("s-2")]
+
+
+async def test_a_pause_overtakes_the_words_of_the_sound_that_waits() -> None:
+    outbox = Outbox(Errors().count)
+    outbox.emit(words("s-1"))
+    outbox.emit(audio("s-1"), b"old")
+    outbox.emit(Pause(turn_id="s-1"))
+    assert [type(event) for event in await taken(outbox)] == [Pause, WordsEvent, AudioEvent]
 
 
 async def test_a_client_with_more_sound_waiting_than_allowed_is_told_and_let_go() -> None:
@@ -132,4 +181,77 @@ async def test_it_is_quiet_when_every_turn_has_ended() -> None:
     assert not quiet.done()
     outbox.finish(1000)
     outbox.emit(ErrorEvent(code="llm_failed", message="", turn_id="s-3"))
-    await asyncio.wait_for(quiet, 1)
+    await asyncio.wait_for(quiet, 60)
+
+
+async def test_how_it_is_played_overtakes_the_sound_that_waits_in_its_own_order() -> None:
+    outbox = Outbox(Errors().count)
+    pause, resume = Pause(turn_id="s-1"), Resume(turn_id="s-1", verdict="noise")
+    sound = [audio(duration_ms=duration_ms) for duration_ms in (1.0, 2.0, 3.0)]
+    outbox.emit(TurnStarted(turn_id="s-1", is_spoken=True))
+    outbox.emit(sound[0])
+    outbox.emit(Token(turn_id="s-1", text="x"))
+    outbox.emit(sound[1])
+    outbox.emit(pause)
+    outbox.emit(resume)
+    outbox.emit(sound[2])
+    outbox.emit(pause)
+    outbox.emit(resume)
+    events = await taken(outbox)
+    kinds = [type(event).__name__ for event in events]
+    assert kinds == ["TurnStarted", "Token", "Pause", "Resume", "Pause", "Resume", *["AudioEvent"] * 3]
+    assert [event for event in events if isinstance(event, AudioEvent)] == sound
+
+
+async def test_a_pause_without_sound_in_front_of_it_comes_in_its_turn() -> None:
+    outbox = Outbox(Errors().count)
+    outbox.emit(Pong(id=1))
+    outbox.emit(Pause(turn_id="s-1"))
+    assert await taken(outbox) == [Pong(id=1), Pause(turn_id="s-1")]
+
+
+class Way:
+    """A free way to the client, until it is not."""
+
+    def __init__(self) -> None:
+        self.left: list[Item] = []
+        self.is_free = True
+
+    def __call__(self, item: Item) -> bool:
+        if self.is_free:
+            self.left.append(item)
+        return self.is_free
+
+
+async def test_what_need_not_wait_leaves_at_once_and_nothing_overtakes_what_waits() -> None:
+    outbox, way = Outbox(Errors().count), Way()
+    outbox.leave_by(way)
+    outbox.emit(Pong(id=1))
+    way.is_free = False
+    outbox.emit(audio(), b"ab")
+    way.is_free = True
+    outbox.emit(Pong(id=2))
+    assert [item.event for item in way.left] == [Pong(id=1)]
+    first, second = await outbox.get(), await outbox.get()
+    assert [item and item.event for item in (first, second)] == [Pong(id=2), audio()]
+    outbox.emit(Pong(id=3))
+    assert way.left[-1].event == Pong(id=3)
+    outbox.finish(1000)
+    outbox.emit(Pong(id=4))
+    assert way.left[-1].event == Pong(id=3)
+
+
+async def test_sound_that_leaves_at_once_is_paced_as_any_other() -> None:
+    now = 0.0
+    outbox, way = Outbox(Errors().count, ahead_s=1.0, clock=lambda: now), Way()
+    outbox.leave_by(way)
+    for _ in range(12):
+        outbox.emit(audio(), b"ab")
+    assert len(way.left) == 10  # a second of sound
+    assert outbox.abandon().audio_ms == 200
+    now = 0.5
+    outbox.emit(audio(), b"ab")
+    assert len(way.left) == 11
+    outbox.emit(Pause(turn_id="s-1"))
+    outbox.emit(audio(), b"ab")
+    assert [item.event for item in way.left[11:]] == [Pause(turn_id="s-1")]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from services.gateway.playout import Playout
@@ -27,6 +28,18 @@ def test_a_chunk_that_overlaps_what_was_received_is_cut_to_the_rest() -> None:
     first, second = playout.take_playable(0.0)
     assert (second.start, second.samples, second.data) == (100, 40, b"\2\0" * 40)
     assert first.samples + second.samples == 140 == playout.sent_ms
+
+
+def test_of_one_byte_a_sample_a_byte_is_cut_for_each() -> None:
+    playout = Playout()
+    playout.open("hello")
+    whole = AudioChunk(
+        turn=1, attempt=1, segment=0, take=1, seq=0, start=0, samples=100, rate_hz=1000, codec="mulaw",
+        level=0.1, data=bytes(range(100)),
+    )  # fmt: skip
+    playout.add(whole)
+    playout.add(msgspec.structs.replace(whole, start=40))
+    assert [piece.data for piece in playout.take_playable(0.0)] == [whole.data, whole.data[60:]]
 
 
 def test_an_encoded_chunk_that_overlaps_is_kept_whole() -> None:
@@ -123,3 +136,70 @@ def test_a_segment_without_sound_counts_as_said_once_it_was_passed() -> None:
     playout.take_playable(0.0)
     assert playout.heard(0.05) == ""
     assert playout.heard(9.0).startswith("one")
+
+
+def held() -> Playout:
+    """One second of sound, held after 0.4 s."""
+    playout = Playout()
+    playout.open("one two three four")
+    playout.add(chunk(0, 0, 1000))
+    playout.take_playable(10.0)
+    playout.hold(10.4)
+    return playout
+
+
+def test_while_it_is_held_nothing_moves_and_nothing_is_sent() -> None:
+    playout = held()
+    assert playout.played_ms(99.0) == pytest.approx(400)
+    assert playout.ends_at is None
+    assert not playout.has_ended(99.0)
+    playout.add(chunk(0, 1000, 500))
+    assert playout.take_playable(99.0) == []
+    playout.hold(99.0)
+    assert playout.played_ms(99.0) == pytest.approx(400), "held twice is held once"
+
+
+def test_it_goes_on_where_it_was_held_at_the_next_sample() -> None:
+    playout = held()
+    playout.add(chunk(0, 1000, 500))
+    playout.release(20.0)
+    assert [piece.start for piece in playout.take_playable(20.0)] == [1000]
+    assert playout.played_ms(20.5) == pytest.approx(900)
+    assert playout.ends_at == pytest.approx(21.1)
+
+
+def test_the_clients_account_holds_while_it_is_held_too() -> None:
+    playout = held()
+    playout.report(350, 10.6)
+    assert playout.played_ms(12.0) == 350
+    playout.release(12.0)
+    assert playout.played_ms(12.1) == pytest.approx(450)
+
+
+def test_what_is_held_before_it_began_begins_when_it_is_released() -> None:
+    playout = Playout()
+    playout.open("one")
+    playout.hold(1.0)
+    playout.add(chunk(0, 0))
+    assert playout.take_playable(2.0) == []
+    playout.release(3.0)
+    assert len(playout.take_playable(3.0)) == 1
+    assert playout.ends_at == pytest.approx(3.1)
+
+
+def test_a_playback_that_ran_dry_goes_on_with_the_next_sound() -> None:
+    playout = Playout()
+    playout.open("one two three four")
+    playout.add(chunk(0, 0, 100))
+    playout.take_playable(0.0)
+    playout.add(chunk(0, 100, 100))
+    playout.take_playable(5.0)
+    assert playout.played_ms(5.05) == pytest.approx(150), "the gap was not played"
+    assert playout.ends_at == pytest.approx(5.1)
+
+
+def test_the_words_around_the_playback_are_known() -> None:
+    playout = held()
+    assert playout.heard(10.4) == "one"
+    assert playout.around(10.4, before=30, ahead=2) == "one two three"
+    assert playout.around(10.4, before=0, ahead=1) == "two"

@@ -1,15 +1,20 @@
 """A socket whose other side misbehaves in ways that a real one only does after minutes."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from fastapi import WebSocket
 
+from services.gateway.chat_protocol import Pong
+from services.gateway.connections import ABORT
 from services.gateway.door import Core, Door
 from services.gateway.life import make_door
+from services.gateway.loudspeaker import Sink
 from services.gateway.settings import GatewaySettings
-from services.gateway.websocket import ABORT, chat
+from services.gateway.websocket import chat
 from tests.fakes.gateway import RunningGateway, running_gateway
 
 
@@ -49,7 +54,7 @@ async def test_a_client_that_does_not_read_is_ended_at_once_after_its_time(door:
     while not peer.sent:  # noqa: ASYNC110 - until it is accepted
         await asyncio.sleep(0)
     peer.reads.clear()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await serving
     assert peer.aborted.is_set()
     assert door.sessions == 0
@@ -66,7 +71,7 @@ async def test_a_server_that_has_closed_by_itself_ends_the_writer_without_a_defe
 
     websocket = WebSocket({"type": "websocket"}, peer.incoming.get, send)
     peer.says('{"type":"ping"}')
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await chat(websocket, door)
     assert door.sessions == 0
 
@@ -93,6 +98,42 @@ async def test_a_defect_closes_its_own_socket_with_1011_and_no_other() -> None:
             gateway.door.core = core
             await other.send(type="message", text="Hi")
             await other.expect("turn_done")
+
+
+class DeafSession:
+    """Answers pings, and breaks at the first sound."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def handle(self, _message: object) -> None:
+        self._sink.emit(Pong(id=1))
+
+    def hear(self, _pcm: bytes) -> None:
+        raise ZeroDivisionError
+
+
+class DeafHub:
+    def __init__(self) -> None:
+        self.sessions: dict[str, object] = {}
+
+    @contextlib.asynccontextmanager
+    async def session(self, _start: object, sink: Sink, **_more: object) -> AsyncIterator[DeafSession]:
+        yield DeafSession(sink)
+
+
+async def test_a_defect_at_sound_that_is_taken_at_once_closes_its_socket_with_1011() -> None:
+    async with running_gateway() as gateway, gateway.client() as client:
+        core = gateway.door.core
+        assert core is not None
+        gateway.door.core = Core(DeafHub(), core.memory)  # type: ignore[arg-type]
+        await client.send(type="start")
+        await client.send(type="interrupt")
+        await client.expect("pong")  # the session is open: what comes now goes straight to it
+        await client.connection.send(bytes(640))
+        assert (await client.expect("error"))["code"] == "internal"
+        assert await client.closed() == 1011
+        gateway.door.core = core
 
 
 async def test_a_defect_behind_a_request_is_500(gateway: RunningGateway) -> None:

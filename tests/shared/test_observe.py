@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
 
 import pytest
 
-from shared.observe import Log, configure_logging
+from shared.observe import Log, configure_logging, logged_with
 
 log = Log("eva.test")
 
@@ -71,3 +72,22 @@ def test_chatty_libraries_say_only_warnings(capsys: pytest.CaptureFixture[str]) 
     said = capsys.readouterr().err
     assert "key" not in said
     assert "trouble" in said
+
+
+def test_all_that_is_logged_inside_has_the_fields_around_it(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "text")
+
+    async def served() -> None:
+        with logged_with(request="r1"):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(told())
+            with logged_with(part=2):
+                log.info("inside")
+        log.info("outside")
+
+    async def told() -> None:
+        log.info("task", own=1)
+
+    asyncio.run(served())
+    said = [line.partition("INFO")[2].split() for line in capsys.readouterr().err.splitlines()]
+    assert said == [["task", "own=1", "request=r1"], ["inside", "request=r1", "part=2"], ["outside"]]

@@ -112,7 +112,7 @@ class Started:
     async def until(self, word: str) -> None:
         """Reads its log until a line holds ``word``."""
         assert self.process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while word not in self.said:
                 line = await self.process.stderr.readline()
                 assert line, f"it ended without saying {word}: {self.said}"
@@ -120,7 +120,7 @@ class Started:
 
     async def code(self) -> int:
         """Waits for its end."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             _, rest = await self.process.communicate()
         self.said += rest.decode()
         assert self.process.returncode is not None

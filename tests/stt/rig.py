@@ -12,13 +12,13 @@ import numpy as np
 
 from services.stt.chain import Chain
 from services.stt.choose import Candidate
-from services.stt.engine import Resampler, Transcriber
+from services.stt.engine import Resampler, Transcriber, TurnModel, VoiceActivity
 from services.stt.resample import AvResampler
 from services.stt.worker import Parts, SttWorker, WorkerOptions
 from shared import subjects
 from shared.bus import Bus
 from shared.bus.memory import MemoryBroker
-from shared.errors import NoResponders
+from shared.instruments import Instruments
 from shared.messages import (
     AnyMessage,
     CloseEars,
@@ -27,19 +27,31 @@ from shared.messages import (
     EndUtterance,
     MicFrame,
     OpenEars,
+    Partial,
+    SpeechProgress,
 )
 from tests.fakes.speech import frames, silence, tone
-from tests.fakes.transcribers import LoudnessDetector
+from tests.fakes.transcribers import Loudness
 
 M = TypeVar("M", bound=AnyMessage)
 GW = "gw1"
 HUM = np.concatenate([silence(0.5), tone(440, 1.0), silence(0.7)])
 """Says ``440 Hz 1.0 s``."""
-WAIT_S = 10.0
+WAIT_S = 120.0
 
 
-def worker_of(*engines: Transcriber, name: str = "ears1", **options: object) -> SttWorker:
-    """Returns a worker whose chain holds these engines; loud is speech."""
+def worker_of(
+    *engines: Transcriber,
+    name: str = "ears1",
+    voice_activity: Callable[[], VoiceActivity] = Loudness,
+    turn_model: TurnModel | None = None,
+    instruments: Instruments | None = None,
+    **options: object,
+) -> SttWorker:
+    """Returns a worker whose chain holds these engines; loud is speech.
+
+    By its clock their calls cost nothing, so nothing is shed because the machine stood still meanwhile.
+    """
     waiting = {
         Candidate(engine="whisper", model=f"m{index}", device="cpu"): engine
         for index, engine in enumerate(engines)
@@ -52,9 +64,12 @@ def worker_of(*engines: Transcriber, name: str = "ears1", **options: object) -> 
         WorkerOptions(worker=name, pid=1, **options),  # type: ignore[arg-type]
         Parts(
             make_chain=lambda: Chain(list(waiting), waiting.__getitem__),
-            make_detectors=lambda: LoudnessDetector,
+            load_voice_activity=voice_activity,
             make_resampler=resampler,
+            load_turn_model=lambda: turn_model,
+            clock_s=lambda: 0.0,
         ),
+        instruments=instruments,
     )
 
 
@@ -64,12 +79,21 @@ async def serving(worker: SttWorker, bus: Bus) -> AsyncIterator[SttWorker]:
     await worker.warm_up()
     task = asyncio.create_task(worker.serve(bus))
     try:
-        await settled()
+        await until(lambda: worker.facts().state != "starting")
         yield worker
     finally:
         worker.drain()
         async with asyncio.timeout(WAIT_S):
             await task
+
+
+async def answered(worker: SttWorker) -> None:
+    """Waits until what the engine was asked so far is answered and told."""
+    desk = worker._desk
+    assert desk is not None
+    await settled()
+    await until(lambda: desk._running == 0)
+    await settled()
 
 
 async def settled() -> None:
@@ -107,24 +131,17 @@ class Person:
         self._news.set()
 
     async def ask(self, **options: object) -> AnyMessage:
-        """Requests ears."""
+        """Requests ears that wait for a fixed silence: the words of most engines here tell nothing."""
         self.lease += 1
-        message = OpenEars(gw=GW, sid=self.sid, **({"lease": self.lease} | options))  # type: ignore[arg-type]
-        return await self.bus.request(subjects.STT_OPEN, message, timeout_s=1.0)
+        wanted = {"lease": self.lease, "turn_detection": "silence"} | options
+        message = OpenEars(gw=GW, sid=self.sid, **wanted)  # type: ignore[arg-type]
+        return await self.bus.request(subjects.STT_OPEN, message, timeout_s=20.0)
 
     async def claim(self, **options: object) -> EarsClaimed:
-        """Requests ears and gets them, again and again as a gateway does: a worker tells that it is ready in
-        the moment in which it begins to listen for claims."""
+        """Requests ears and gets them: a worker that says it is ready can be claimed."""
         if not self.lease:
             await self.listen()
-        claimed: AnyMessage | None = None
-        async with asyncio.timeout(WAIT_S):
-            while claimed is None:
-                try:
-                    claimed = await self.ask(**options)
-                except NoResponders:
-                    self.lease -= 1
-                    await asyncio.sleep(0.02)
+        claimed = await self.ask(**options)
         assert isinstance(claimed, EarsClaimed)
         self.worker = claimed.worker
         return claimed
@@ -141,9 +158,9 @@ class Person:
         """Sends one frame, perhaps again."""
         await self._tell(MicFrame(sid=self.sid, seq=seq, pcm=self.sent[seq]))
 
-    async def end_utterance(self) -> None:
+    async def end_utterance(self, *, is_discarded: bool = False) -> None:
         """As the client's button does."""
-        await self._tell(EndUtterance(sid=self.sid))
+        await self._tell(EndUtterance(sid=self.sid, is_discarded=is_discarded))
 
     async def close(self) -> None:
         """Lets the ears go."""
@@ -165,8 +182,9 @@ class Person:
         return [event for event in self.events if isinstance(event, kind)]
 
     def said(self) -> list[str]:
-        """Returns the kinds of events, heartbeats aside."""
-        return [type(event).__name__ for event in self.events if not isinstance(event, EarsAlive)]
+        """Returns the kinds of events, aside from those that come as time goes by."""
+        told = (event for event in self.events if not isinstance(event, EarsAlive | SpeechProgress | Partial))
+        return [type(event).__name__ for event in told]
 
 
 def person(broker: MemoryBroker, sid: str = "sid1") -> Person:

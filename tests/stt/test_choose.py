@@ -1,12 +1,25 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from services.stt.choose import Candidate, Found, Present, Wanted, absent, candidates, default_slots
+from services.stt.choose import (
+    SHORT_NAMES,
+    Candidate,
+    Found,
+    Present,
+    Wanted,
+    absent,
+    batch_that_pays,
+    candidates,
+    slots_for,
+)
 from services.stt.engine import EngineInfo
 from shared.errors import EngineRefused
+from shared.models import manifest
 
 BASE = Found(name="base", path=Path("m/stt/base"), size_bytes=100)
 TURBO = Found(name="turbo", path=Path("m/stt/turbo"), size_bytes=900)
@@ -106,7 +119,85 @@ def test_the_offline_engine_can_be_asked_for() -> None:
     assert sphinx.may_start
 
 
-def test_cuda_hears_more_sessions_than_the_cpu() -> None:
-    cpu = EngineInfo(name="whisper", model="base", device="cpu")
-    cuda = EngineInfo(name="whisper", model="base", device="cuda:0")
-    assert default_slots(cuda) > default_slots(cpu) >= 2
+@pytest.mark.parametrize(
+    ("short", "name"),
+    [
+        ("turbo", "faster-whisper-large-v3-turbo"),
+        ("distil", "faster-distil-whisper-large-v3"),
+        ("small", "faster-whisper-small"),
+        ("base", "faster-whisper-base"),
+        ("tiny", "faster-whisper-tiny"),
+    ],
+)
+def test_models_of_the_manifest_have_short_names(short: str, name: str) -> None:
+    models = tuple(
+        Found(name=model.name, path=Path(model.name)) for model in manifest() if model.kind == "stt"
+    )
+    chain = candidates(Wanted(model=short), present(*models, sphinx=False))
+    assert [link.model for link in chain] == [name]
+    with pytest.raises(EngineRefused, match=f"EVA_STT_MODEL={short}") as refused:
+        candidates(Wanted(model=short), present())
+    assert refused.value.hint == f"eva models pull {name}"
+
+
+def test_every_short_name_is_that_of_a_model_in_the_manifest() -> None:
+    assert set(SHORT_NAMES.values()) == {model.name for model in manifest() if model.kind == "stt"}
+
+
+@pytest.mark.parametrize(
+    ("types", "chosen"),
+    [
+        (("bfloat16", "float16", "float32", "int8"), "float16"),
+        (("float32", "int8_float32"), "int8_float32"),
+        (("float32",), "float32"),
+        (("int16",), "float32"),
+    ],
+)
+def test_auto_takes_the_quickest_compute_type_that_the_device_has(
+    types: tuple[str, ...], chosen: str
+) -> None:
+    here = replace(present(BASE, cuda=1, sphinx=False), cuda_types=types)
+    assert names(candidates(Wanted(device="cuda"), here)) == [f"whisper base cuda:0 {chosen}"]
+
+
+def test_a_compute_type_that_only_one_device_has_leaves_the_other_out() -> None:
+    here = replace(present(BASE, cuda=1), cuda_types=("float16", "float32"), cpu_types=("float32", "int8"))
+    assert names(candidates(Wanted(compute_type="float16"), here)) == [
+        "whisper base cuda:0 float16",
+        "sphinx en-us cpu",
+    ]
+    assert names(candidates(Wanted(compute_type="float32"), here))[1] == "whisper base cpu float32"
+
+
+def test_a_compute_type_that_no_device_has_is_refused_with_those_it_has() -> None:
+    here = replace(present(BASE), cpu_types=("float32", "int8"))
+    with pytest.raises(EngineRefused, match="EVA_STT_COMPUTE_TYPE=float16: cpu has float32, int8") as refused:
+        candidates(Wanted(compute_type="float16"), here)
+    assert refused.value.hint == "EVA_STT_COMPUTE_TYPE=auto"
+
+
+def measured(call_ms: float, **more: Any) -> EngineInfo:
+    info = EngineInfo(name="whisper", model="base", device="cpu", call_ms=call_ms, rtf=call_ms / 3000)
+    return replace(info, **more)
+
+
+def test_slots_follow_from_what_a_turn_costs() -> None:
+    assert slots_for(measured(120)) == 19  # 0.5 / (0.35 x 0.6 x 0.12)
+    assert slots_for(measured(1000)) == 2
+    assert slots_for(measured(8000)) == 2  # too slow for talk, and yet it hears somebody
+    assert slots_for(measured(5)) == slots_for(measured(10))  # the event loop is the bound then
+    assert slots_for(measured(240, lanes=2)) == slots_for(measured(120))
+    assert slots_for(measured(120, max_batch=4)) > slots_for(measured(120))
+
+
+def test_an_engine_that_decodes_all_the_while_is_charged_with_all_speech() -> None:
+    assert slots_for(measured(30, rtf=0.25, is_incremental=True, lanes=2)) == 11  # 0.5 x 2 / (0.35 x 0.25)
+
+
+def test_an_engine_that_was_not_measured_gets_a_careful_number() -> None:
+    assert slots_for(measured(0)) == 8
+
+
+def test_a_batch_pays_when_it_takes_less_than_four_fifths_of_single_calls() -> None:
+    assert batch_that_pays(0.1, 0.31, 4) == 4
+    assert batch_that_pays(0.1, 0.33, 4) == 1

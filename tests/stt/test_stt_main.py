@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,11 +13,13 @@ import pytest
 
 from services.stt.__main__ import make_chain, make_worker
 from services.stt.settings import SttSettings
+from services.stt.sphinx import SphinxEngine
 from services.stt.worker import SttWorker
 from shared.bus.memory import MemoryBroker
 from shared.errors import ConfigError, EngineRefused
 from shared.messages import EarsFailed, Final, SpeechStarted
-from tests.fakes.speech import noise, silence, speech
+from tests.fakes.sounds import cadence, chords, hum, ringing, sweep
+from tests.fakes.speech import noise, silence, speech, tone
 from tests.models.tiny_whisper import PHRASES, install
 from tests.stt.rig import Person, person, serving
 
@@ -49,8 +51,9 @@ async def test_without_any_model_the_offline_engine_understands_speech(tmp_path:
         assert [(fact.name, fact.state) for fact in facts.engines] == [
             ("sphinx", "serving"),
             ("whisper", "absent"),
+            ("melody", "serving"),
         ]
-        assert {fact.hint for fact in facts.engines} == {"eva models pull"}
+        assert {fact.hint for fact in facts.engines[:2]} == {"eva models pull"}
         claimed = await ann.claim()
         assert (claimed.engine, claimed.is_degraded, claimed.languages) == ("sphinx", True, ["en"])
         await ann.say(np.concatenate([silence(0.5), speech(SAID), silence(0.8)]))
@@ -75,6 +78,7 @@ async def test_with_a_model_whisper_serves_and_says_which_file_it_is(tmp_path: P
         assert [(fact.name, fact.state) for fact in facts.engines] == [
             ("whisper", "serving"),
             ("sphinx", "standby"),
+            ("melody", "serving"),
         ]
         assert (facts.engines[0].model, facts.engines[0].device) == ("tiny-whisper", "cpu")
         assert len(facts.engines[0].model_sha256) == 64
@@ -87,8 +91,23 @@ async def test_with_a_model_whisper_serves_and_says_which_file_it_is(tmp_path: P
         assert (final.text, final.language, final.engine) == (PHRASES[0], "fr", "whisper")
 
 
-@pytest.mark.parametrize("pcm", [silence(3), noise(3, sigma=500)], ids=["silence", "noise"])
-async def test_silence_and_noise_never_become_words(tmp_path: Path, pcm: np.ndarray) -> None:
+NO_SPEECH = {
+    "silence": silence(3),
+    "noise": noise(3, sigma=500),
+    "loud noise": noise(3, sigma=6000),
+    "music": chords(4),
+    "sweep": sweep(4),
+    "hold tone": cadence(440, 1.0, 2.0, 2),
+    "busy tone": cadence(425, 0.25, 0.25, 8),
+    "dial tone": tone(425, 3),
+    "bell": ringing(2),
+    "hum": hum(3),
+}
+
+
+@pytest.mark.parametrize("pcm", NO_SPEECH.values(), ids=NO_SPEECH.keys())
+async def test_what_is_no_speech_never_reaches_the_engine(tmp_path: Path, pcm: np.ndarray) -> None:
+    """The engine of this test hears words in whatever it is given."""
     install(tmp_path / "models")
     async with hearing(settings(tmp_path)) as (_, ann):
         await ann.claim()
@@ -127,7 +146,7 @@ async def test_a_broken_model_is_refused_by_its_file_and_the_next_engine_serves(
     async with hearing(settings(tmp_path)) as (worker, _):
         facts = worker.facts()
         assert facts.state == "degraded"
-        broken, offline = facts.engines
+        broken, offline, _ = facts.engines
         assert (broken.name, broken.model, broken.state) == ("whisper", "mine", "failed")
         assert ("tokenizer.json" if how == "missing" else "mine") in broken.detail
         assert offline.state == "serving"
@@ -141,6 +160,33 @@ async def test_a_broken_model_that_was_asked_for_by_name_makes_the_worker_refuse
     _empty(folder)
     with pytest.raises(EngineRefused, match=r"model\.bin: is empty"):
         await make_worker(settings(tmp_path, stt_model="mine")).warm_up()
+
+
+def test_the_window_and_the_batches_are_as_the_operator_wants_them(tmp_path: Path) -> None:
+    install(tmp_path / "models")
+    as_it_pays, told = (
+        make_chain(settings(tmp_path, **more)) for more in ({}, {"stt_window": "full", "stt_batch": "3"})
+    )
+    for chain in (as_it_pays, told):
+        chain.links[0].prove()
+        assert chain.info is not None
+        assert chain.info.call_ms > 0
+    assert as_it_pays.info is not None
+    assert told.info is not None
+    assert (as_it_pays.info.is_windowed, told.info.is_windowed) == (False, True)
+    assert as_it_pays.info.max_batch in {1, 4}
+    assert told.info.max_batch == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("COMPUTE_TYPE", "int4"), ("WINDOW", "tiny"), ("BATCH", "0"), ("BATCH", "many")]
+)
+def test_a_setting_that_means_nothing_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"EVA_STT_{name}", value)
+    with pytest.raises(ConfigError, match=f"EVA_STT_{name}"):
+        SttSettings.read()
 
 
 async def test_a_model_may_lie_anywhere(tmp_path: Path, tiny_whisper: Path) -> None:
@@ -174,15 +220,19 @@ def test_the_worker_starts_without_libraries_that_it_does_not_use() -> None:
     )
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True, cwd=root
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True, cwd=root
     )
     assert done.stdout.strip() == "[]"
 
 
 async def test_the_offline_engine_works_outside_of_this_process(tmp_path: Path) -> None:
-    async with hearing(settings(tmp_path)) as (_, ann):
+    async with hearing(settings(tmp_path)) as (worker, ann):
         await ann.claim()
         await ann.say(np.concatenate([speech(SAID), silence(0.8)]))
-        before_s = time.process_time()
-        await ann.hears(Final)
-        assert time.process_time() - before_s < 0.2  # the recogniser needs more than twice as much
+        assert (await ann.hears(Final)).engine == "sphinx"
+        assert worker._chain is not None
+        assert worker._chain.serving is not None
+        recogniser = worker._chain.serving.engine
+        assert isinstance(recogniser, SphinxEngine)
+        assert recogniser.pid not in {None, os.getpid()}
+        assert "pocketsphinx" not in sys.modules

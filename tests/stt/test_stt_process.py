@@ -48,7 +48,7 @@ async def stt_process(variables: dict[str, str]) -> AsyncIterator[asyncio.subpro
 
 async def ended(variables: dict[str, str]) -> tuple[int | None, str]:
     """Returns exit code and log of a process that gives up by itself."""
-    async with stt_process(variables) as process, asyncio.timeout(30):
+    async with stt_process(variables) as process, asyncio.timeout(60):
         _, log = await process.communicate()
     return process.returncode, log.decode()
 
@@ -88,7 +88,7 @@ async def test_the_service_runs_from_its_variables_alone_and_ends_cleanly(
     facts = await facts_of(bus)
     async with stt_process(environment(tmp_path, nats_server)) as process:
         await until(lambda: any(fact.state == "ready" for fact in facts))
-        [serving, _] = facts[-1].engines
+        serving = facts[-1].engines[0]
         assert (serving.name, serving.model, serving.device) == ("whisper", "tiny-whisper", "cpu")
         assert facts[-1].pid == process.pid
         ann = Person(bus, "ann")
@@ -99,7 +99,7 @@ async def test_the_service_runs_from_its_variables_alone_and_ends_cleanly(
         process.send_signal(signal.SIGTERM)
         failed = await ann.hears(EarsFailed)
         assert (failed.code, failed.utterance) == ("draining", 0)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
         with pytest.raises(NoResponders):
             await Person(bus, "bob").ask()
     await bus.close()
@@ -127,7 +127,8 @@ async def test_another_worker_hears_the_whole_of_what_a_killed_one_had_begun_to_
     needed_seq = ann.of(EarsAlive)[-1].needed_seq
     facts.clear()
     async with stt_process(environment(tmp_path, nats_server, EVA_WORKER_ID="second")):
-        await until(lambda: any(fact.state == "degraded" for fact in facts))
+        # What the first one had told before its end may still be on its way.
+        await until(lambda: any(fact.state == "degraded" and fact.worker == "second" for fact in facts))
         claimed = await ann.claim()
         assert claimed.worker == "second"
         for seq in range(needed_seq, ann.seq):

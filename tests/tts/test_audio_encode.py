@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tts.encode import MP3_RATES_HZ, Chunk, Encoder, usable_rate
+from services.tts.codecs import STANDARD_RATES_HZ, usable_rate
+from services.tts.encode import Chunk, Encoder
 from shared.audio import Samples, from_pcm16, rms
 from shared.messages import AudioFormat, Codec
 from tests.fakes.voices import tone
@@ -144,7 +145,7 @@ def test_a_rate_that_the_codec_cannot_have_becomes_the_next(codec: Codec, wanted
 @given(
     st.lists(st.integers(0, 9000), max_size=5),
     st.sampled_from(["pcm", "mp3", "opus"]),
-    st.sampled_from(MP3_RATES_HZ),
+    st.sampled_from(STANDARD_RATES_HZ),
     st.integers(40, 100),
 )
 def test_positions_have_no_gap_however_the_pieces_fall(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from services.tts import espeak, piper
+from services.tts.engine import Line
 from shared.audio import Samples, rms
 from shared.errors import EngineFailed
 from tests.models import tiny_voice
@@ -23,7 +24,7 @@ def engine() -> espeak.Espeak:
 def samples(engine: espeak.Espeak, language: str, text: str, speed: float = 1.0) -> Samples:
     voice = engine.voice(language, "")
     assert voice is not None
-    return np.concatenate(list(voice.speak(text, speed=speed)))
+    return np.concatenate([sound.samples for sound in voice.speak(Line(text=text, speed=speed))])
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_french_and_english_sound_different(engine: espeak.Espeak) -> None:
 def test_its_pieces_are_short(engine: espeak.Espeak) -> None:
     voice = engine.voice("en", "")
     assert voice is not None
-    pieces = list(voice.speak(ENGLISH, speed=1.0))
+    pieces = [sound.samples for sound in voice.speak(Line(text=ENGLISH))]
     assert len(pieces) > 20
     assert max(map(len, pieces)) <= 22050 * espeak.PIECE_MS / 1000 + 1
 
@@ -72,7 +73,7 @@ def test_without_a_language_it_speaks_its_first(engine: espeak.Espeak) -> None:
 def test_an_unknown_voice_fails_by_name(engine: espeak.Espeak) -> None:
     known = engine.voices()[0]
     with pytest.raises(EngineFailed, match="no voice nobody"):
-        list(espeak.EspeakVoice(known.library, "nobody", "en").speak("Hello.", speed=1.0))
+        list(espeak.EspeakVoice(known.library, "nobody", "en").speak(Line(text="Hello.")))
 
 
 def test_speaking_and_piper_s_phonemizing_do_not_disturb_each_other(
@@ -91,7 +92,7 @@ def test_speaking_and_piper_s_phonemizing_do_not_disturb_each_other(
     lengths = [len(samples(engine, language, text)) for language, text in (("en", ENGLISH), ("fr", FRENCH))]
 
     def phonemes(which: int) -> bool:
-        audio = np.concatenate(list(voices[which].speak(texts[which], speed=1.0)))
+        audio = np.concatenate([sound.samples for sound in voices[which].speak(Line(text=texts[which]))])
         return tiny_voice.decode(audio, voices[which].rate_hz) == wanted[which]
 
     def speech(which: int) -> bool:
@@ -101,3 +102,16 @@ def test_speaking_and_piper_s_phonemizing_do_not_disturb_each_other(
     with ThreadPoolExecutor(4) as threads:
         jobs = [threads.submit(do, which) for _ in range(8) for do in (phonemes, speech) for which in (0, 1)]
         assert all(job.result() for job in jobs)
+
+
+def test_a_variant_is_another_voice_and_a_default_is_the_languages(engine: espeak.Espeak) -> None:
+    plain, other = engine.voice("en", ""), engine.voice("fr", "en-us+f3")
+    assert plain is not None
+    assert other is not None
+    assert (other.name, other.language) == ("en-us+f3", "en")
+    line = Line(text="Hello there.")
+    said, varied = (np.concatenate([s.samples for s in voice.speak(line)]) for voice in (plain, other))
+    assert len(said) != len(varied) or not np.allclose(said, varied, atol=0.05)
+    default = engine.voice("en", "eva-fr")
+    assert default is not None
+    assert default.language == "fr"

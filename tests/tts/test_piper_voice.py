@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from services.tts import piper
+from services.tts import device, piper
+from services.tts.engine import Line
 from shared.audio import Samples, is_audible
 from shared.errors import EngineFailed, EngineRefused
 from tests.models import tiny_voice
@@ -25,7 +26,7 @@ def load(data_dir: Path, name: str = "en_US-tiny-low") -> piper.PiperVoice:
 
 
 def samples(voice: piper.PiperVoice, text: str, speed: float = 1.0) -> Samples:
-    return np.concatenate(list(voice.speak(text, speed=speed)))
+    return np.concatenate([sound.samples for sound in voice.speak(Line(text=text, speed=speed))])
 
 
 @pytest.mark.parametrize(
@@ -43,12 +44,12 @@ def test_the_audio_says_the_words(
 
 def test_two_sentences_are_two_pieces_and_speed_shortens_them(tiny_voices: Path) -> None:
     voice = load(tiny_voices)
-    assert len(list(voice.speak("One. Two.", speed=1.0))) == 2
+    assert len(list(voice.speak(Line(text="One. Two.")))) == 2
     assert len(samples(voice, ENGLISH, 2.0)) == pytest.approx(len(samples(voice, ENGLISH)) / 2, rel=0.1)
 
 
 def test_nothing_to_say_gives_no_piece(tiny_voices: Path) -> None:
-    assert list(load(tiny_voices).speak("", speed=1.0)) == []
+    assert list(load(tiny_voices).speak(Line(text=""))) == []
 
 
 def test_a_voice_is_found_by_name_then_by_language(tiny_voices: Path) -> None:
@@ -117,7 +118,7 @@ def test_a_broken_configuration_is_refused_by_the_name_of_its_file(
     assert "en_US-odd-low.onnx" in refused.value.reason
 
 
-@pytest.mark.skipif(piper.cuda_is_listed(), reason="this machine has CUDA")
+@pytest.mark.skipif(device.cuda_is_listed(), reason="this machine has CUDA")
 def test_cuda_is_never_quietly_the_cpu(tiny_voices: Path) -> None:
     with pytest.raises(EngineRefused, match="has no CUDA") as refused:
         piper.load_voice(model_path(tiny_voices, "en_US-tiny-low"), device="cuda:0", threads=1)
@@ -138,7 +139,7 @@ def test_the_voice_is_heard(tiny_voices: Path) -> None:
 
 
 def test_a_session_that_quietly_took_the_cpu_is_refused() -> None:
-    piper.require_cuda([piper.CUDA, "CPUExecutionProvider"], "cuda:0")
-    for used in (["CPUExecutionProvider"], ["CPUExecutionProvider", piper.CUDA], []):
+    device.require_cuda([device.CUDA, "CPUExecutionProvider"], "cuda:0")
+    for used in (["CPUExecutionProvider"], ["CPUExecutionProvider", device.CUDA], []):
         with pytest.raises(EngineRefused, match="the CPU would have served"):
-            piper.require_cuda(used, "cuda:0")
+            device.require_cuda(used, "cuda:0")

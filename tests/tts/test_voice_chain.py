@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from services.tts.chain import Chain, Standing, judged, longest_s, unspoken
+from services.tts.chain import Chain, Standing
+from services.tts.engine import Engine, Line, Sound, SpokenWord
+from services.tts.judge import longest_s
+from services.tts.lanes import Listener
+from services.tts.passage import Passage, Spoken
+from services.tts.segment import behind
 from shared.audio import Samples
 from shared.errors import EngineFailed
 from shared.messages import EngineFact
 from tests.fakes.voices import (
-    RATE_HZ,
     FakeEngine,
     FakeVoice,
     breaking_after,
@@ -34,7 +40,10 @@ class Clock:
 
 def say(chain: Chain, text: str = "one two three", *, language: str = "en", wanted: str = "") -> list[str]:
     """Returns the engine of each piece."""
-    return [p.engine.name for p in chain.speak(text, language=language, wanted=wanted, speed=1.0, asked=[])]
+    return [
+        p.engine.name
+        for p in chain.speak(Line(text=text), Listener(), language=language, wanted=wanted, asked=[])
+    ]
 
 
 def test_the_first_engine_speaks_when_it_can() -> None:
@@ -55,7 +64,7 @@ def test_an_engine_without_usable_audio_is_followed_by_the_next_with_the_whole_s
 def test_an_endless_engine_is_cut_off_and_what_was_sent_stands() -> None:
     names = say(Chain([engine("first", endless), engine("second")], Clock()), "one")
     assert set(names) == {"first"}
-    assert len(names) == int(longest_s("one", 1.0))
+    assert len(names) == int(longest_s(Line(text="one")))
 
 
 def test_an_engine_that_breaks_off_is_followed_by_the_next_at_the_next_word() -> None:
@@ -135,7 +144,7 @@ def test_a_voice_is_chosen_by_name_then_by_language_then_another_engine_of_that_
     chain = Chain([piper, espeak], Clock())
 
     def voice(language: str, wanted: str) -> str:
-        pieces = chain.speak("one", language=language, wanted=wanted, speed=1.0, asked=[])
+        pieces = chain.speak(Line(text="one"), Listener(), language=language, wanted=wanted, asked=[])
         return next(piece.voice.name for piece in pieces)
 
     assert voice("en", "en_GB-b") == "en_GB-b"
@@ -178,23 +187,150 @@ def test_the_speed_is_kept_within_what_voices_can() -> None:
     first = engine("first")
     chain = Chain([first], Clock())
     for speed in (0.01, 1.5, 99.0):
-        list(chain.speak("one", language="en", wanted="", speed=speed, asked=[]))
+        list(chain.speak(Line(text="one", speed=speed), Listener(), language="en", wanted="", asked=[]))
     assert first.owned[0].speeds == [0.25, 1.5, 4.0]
 
 
-def test_silence_at_the_start_is_held_back_until_something_is_heard() -> None:
-    quiet = np.zeros(160, np.float32)
+def test_a_broken_voice_does_not_set_aside_the_engine_s_other_voices() -> None:
+    clock = Clock()
+    french = FakeVoice("fr_FR-broken", "fr", script=not_a_number)
+    piper = FakeEngine(name="piper", owned=(FakeVoice("en_US-a"), french))
+    offline = FakeEngine(name="espeak", is_degraded=True, owned=(FakeVoice("en"), FakeVoice("fr", "fr")))
+    chain = Chain([piper, offline], clock)
+    for _ in range(4):
+        assert say(chain, language="fr") == ["espeak"] * 3
+    assert len(french.said) == 3
+    assert say(chain, language="en") == ["piper"] * 3
+    assert [(fact.model, fact.state) for fact in chain.facts()] == [
+        ("en_US-a", "serving"), ("fr_FR-broken", "failed"), ("en", "standby"), ("fr", "serving"),
+    ]  # fmt: skip
+    assert chain.trouble() == "piper fr_FR-broken: samples are not finite"
 
-    def pieces() -> Iterator[Samples]:
-        yield quiet
+
+def test_an_engine_that_hangs_takes_all_its_voices_with_it() -> None:
+    piper = FakeEngine(name="piper", owned=(FakeVoice("en_US-a"), FakeVoice("fr_FR-b", "fr")))
+    chain = Chain([piper, engine("espeak")], Clock())
+    chain.blame(piper, "no chunk within 8.0 s", hangs=True)
+    assert [(fact.model, fact.state) for fact in chain.facts()][:2] == [
+        ("en_US-a", "failed"), ("fr_FR-b", "failed"),
+    ]  # fmt: skip
+
+
+def test_another_model_of_the_language_speaks_before_the_offline_voice() -> None:
+    broken, same = FakeVoice("en_US-a", script=empty), FakeVoice("en_US-a#2")
+    other = FakeVoice("en_GB-b", sha256="cd" * 32)
+    piper = FakeEngine(name="piper", owned=(broken, same, other))
+    offline = FakeEngine(name="espeak", is_degraded=True, owned=(FakeVoice("en"),))
+    chain = Chain([piper, offline], Clock())
+    assert say(chain) == ["piper"] * 3
+    assert (same.said, other.said) == ([], ["one two three"])
+    assert say(Chain([offline, piper], Clock())) == ["espeak"] * 3
+
+
+def test_the_streamed_second_voice_speaks_before_another_voice_s_whole_twin() -> None:
+    streamed = FakeEngine(
+        name="piper", owned=(FakeVoice("a", script=empty), FakeVoice("b", sha256="cd" * 32))
+    )
+    whole = FakeEngine(name="piper-whole", owned=(FakeVoice("b", sha256="cd" * 32),))
+    assert say(Chain([streamed, whole], Clock())) == ["piper"] * 3
+    twin = FakeEngine(name="piper-whole", owned=(FakeVoice("a"),))
+    assert say(Chain([streamed, twin], Clock())) == ["piper-whole"] * 3
+
+
+@pytest.mark.parametrize("error", [MemoryError(), KeyError("a bug"), RuntimeError("CUDA error")])
+def test_whatever_an_engine_raises_the_next_one_speaks(error: Exception) -> None:
+    def script(_: str) -> Iterator[Samples]:
+        yield tone(0.2)
+        raise error
+
+    chain = Chain([engine("first", script), engine("second")], Clock())
+    assert say(chain) == ["first", "second", "second"]
+
+
+def test_a_line_without_words_may_be_silent() -> None:
+    chain = Chain([first := engine("first", empty), engine("second")], Clock())
+    for _ in range(4):
+        assert say(chain, "... !") == []
+    assert len(first.owned[0].said) == 4
+
+
+class TimedVoice(FakeVoice):
+    """Tells when its words are said, then breaks off after a second and a half."""
+
+    def speak(self, line: Line) -> Iterator[Sound]:
+        spans = [found.span() for found in re.finditer(r"\S+", line.text)]
+        ends = [1.45, 1.9, *(2.0 + 0.5 * number for number in range(len(spans)))]
+        words = tuple(
+            SpokenWord(begin=begin, end=end, start_s=start_s, end_s=end_s)
+            for (begin, end), start_s, end_s in zip(spans, [0.0, *ends], ends, strict=False)
+        )
+        yield Sound(samples=tone(1.0), words=words)
+        yield Sound(samples=tone(0.5))
+        raise EngineFailed("timed", "as told")
+
+
+def test_the_next_engine_goes_on_behind_the_last_word_that_was_heard() -> None:
+    first, second = FakeEngine(name="first", owned=(TimedVoice(),)), engine("second")
+    text = "Immediately we understood everything there."
+    chain = Chain([first, second], Clock())
+    pieces = list(chain.speak(Line(text=text), Listener(), language="en", wanted="", asked=[]))
+    assert second.owned[0].said == ["we understood everything there."]  # by proportion: "everything there."
+    assert {piece.begin for piece in pieces if piece.engine is second} == {text.index("we")}
+
+
+def test_three_engines_share_a_line_and_each_says_its_own_words() -> None:
+    engines = [engine("first", breaking_after(0.3)), engine("second", breaking_after(0.3)), engine("third")]
+    text = "one two three four five six"
+    pieces = list(
+        Chain(engines, Clock()).speak(Line(text=text), Listener(), language="en", wanted="", asked=[])
+    )
+    assert [engine.owned[0].said for engine in engines] == [
+        [text], ["two three four five six"], ["three four five six"],
+    ]  # fmt: skip
+    assert [text[piece.begin :].split(maxsplit=1)[0] for piece in pieces] == ["one", "two", *["three"] * 4]
+
+
+def test_each_sound_is_made_in_a_turn_of_its_own_and_told_to_the_listener() -> None:
+    told: list[str | float] = []
+
+    class Watched(Listener):
+        @contextlib.contextmanager
+        def turn(self, device: str) -> Iterator[None]:
+            told.append(device)
+            yield
+
+        def made(self, seconds: float) -> None:
+            told.append(seconds)
+
+    def script(_: str) -> Iterator[Samples]:
+        yield np.zeros(1600, np.float32)
         yield tone(0.1)
-        yield quiet
 
-    assert [len(piece) for piece in judged("x", pieces(), RATE_HZ, 10.0)] == [160, 1600, 160]
+    chain = Chain([engine("first", script, device="cuda:0")], Clock())
+    asked: list[Engine] = []
+    list(chain.speak(Line(text="one"), Watched(), language="en", wanted="", asked=asked))
+    assert told == ["cuda:0", "cuda:0", 0.1, 0.1, "cuda:0"]
+    assert [engine.name for engine in asked] == ["first"]
 
 
-def test_the_words_behind_a_break_are_told_by_proportion() -> None:
-    assert unspoken("one two three", 0.0, 1.0) == "one two three"
-    assert unspoken("one two three", 0.1, 1.0) == "two three"
-    assert unspoken("one two three", 0.1, 4.0) == "three"
-    assert unspoken("one two three", 9.0, 1.0) == ""
+def test_what_comes_behind_a_break_is_still_told_by_the_written_words() -> None:
+    words = (
+        Spoken(begin=0, end=2, spoken_begin=0, spoken_end=10),
+        Spoken(begin=3, end=8, spoken_begin=11, spoken_end=16),
+    )
+    passage = Passage(text="twenty one years", words=words, pause_s=0.5)
+    assert behind(passage, 0) is passage
+    assert behind(passage, 7) == Passage(
+        text="one years",
+        words=(
+            Spoken(begin=0, end=2, spoken_begin=0, spoken_end=3),
+            Spoken(begin=3, end=8, spoken_begin=4, spoken_end=9),
+        ),
+        pause_s=0.5,
+    )
+    assert behind(passage, 11).words == (Spoken(begin=3, end=8, spoken_begin=0, spoken_end=5),)
+
+
+def test_a_chain_names_its_links_the_best_first() -> None:
+    engines = (engine("first"), engine("second"))
+    assert Chain(engines, Clock()).engines == engines

@@ -1,0 +1,111 @@
+"""uvicorn's WebSocket with a short way for what comes and goes fifty times a second.
+
+On its own it takes each frame through a chain of generators, stops and resumes reading around each message,
+and sends each one through every layer of the application with a system call of its own: together a third of
+what a session cost. Here a whole message is taken as it lies there, an application that can take it at once
+is called with it (``TAKE``), reading stops only for one that falls behind, and several messages leave in one
+go (``SEND``). Whatever is not a whole message goes uvicorn's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+from websockets.streams import StreamReader
+
+from services.gateway.wire_frames import framed, whole
+
+SEND = "eva.send"
+"""ASGI extension: sends several messages in one go (``send``; raises ``OSError`` when the client is gone), or
+if it can be done without waiting (``send_now``, which returns whether it was)."""
+TAKE = "eva.take"
+"""ASGI extension: gives messages to a function as soon as they have come. Those of which it returns False,
+and what comes before the application has received them, are received as usual."""
+WAITING_BYTES = 65_536
+"""Of messages that the application has not taken: beyond it nothing more is read."""
+_BETWEEN_FRAMES = StreamReader.at_eof.__code__
+SendAll = Callable[[Iterable[str | bytes]], Awaitable[None]]
+SendNow = Callable[[Callable[[], Iterable[str | bytes]]], bool]
+Take = Callable[[str | bytes], bool]
+
+
+class Passage(WebSocketsSansIOProtocol):
+    """One WebSocket."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._waiting_bytes = 0
+        self._take: Take | None = None
+        self._is_fresh = False
+        """Nothing unfinished is with the parser, as was seen when a message was last taken."""
+
+    def handle_connect(self, event: Request) -> None:
+        """Offers the application to send several messages in one go, and to take them at once."""
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            offered: dict[str, dict[object, object]] = {
+                SEND: {"send": self.send_all, "send_now": self.send_now},
+                TAKE: {"take": self.take_with},
+            }
+            self.scope["extensions"] = {**(self.scope["extensions"] or {}), **offered}
+
+    def take_with(self, take: Take) -> None:
+        """From now on messages are given to this function first."""
+        self._take = take
+
+    async def send_all(self, messages: Iterable[str | bytes]) -> None:
+        """Sends messages behind one another; waits while the client takes nothing. Raises ``OSError``."""
+        await self.writable.wait()
+        if self._is_closed():
+            raise ClientDisconnected
+        self.transport.write(b"".join(map(framed, messages)))
+
+    def send_now(self, make: Callable[[], Iterable[str | bytes]]) -> bool:
+        """Makes messages and sends them, if that needs no waiting; returns whether."""
+        if self._is_closed() or not self.writable.is_set():
+            return False
+        self.transport.write(b"".join(map(framed, make())))
+        return True
+
+    def _is_closed(self) -> bool:
+        return self.disconnected or self.close_sent or self.conn.state is not OPEN
+
+    def data_received(self, data: bytes) -> None:
+        """Takes in what is not one whole message."""
+        self._is_fresh = False
+        super().data_received(data)
+
+    def whole(self, data: bytes) -> tuple[int, bytes] | None:
+        """Returns kind and content if what has come is one whole message, and nothing else is unfinished."""
+        if self.conn.state is not OPEN or not (self._is_fresh or self._is_between_messages()):
+            return None
+        self._is_fresh = True
+        return whole(data)
+
+    def hand_on(self, message: str | bytes) -> None:
+        """Gives a message to the application."""
+        if self.close_sent or (self._take is not None and self.queue.empty() and self._take(message)):
+            return
+        self._waiting_bytes = len(message) + (0 if self.queue.empty() else self._waiting_bytes)
+        if isinstance(message, str):
+            self.queue.put_nowait({"type": "websocket.receive", "text": message})
+        else:
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": message})
+        if self._waiting_bytes > WAITING_BYTES and not self.read_paused:
+            self.read_paused = True  # ``receive`` goes on when nothing waits any more
+            self.transport.pause_reading()
+
+    def _is_between_messages(self) -> bool:
+        """Whether what comes now begins a message: nothing unfinished is with the parser."""
+        conn = self.conn
+        if conn.current_size is not None or conn.reader.buffer:
+            return False
+        parser: Any = conn.parser  # a generator in others; between frames the innermost waits for any byte
+        while (inner := parser.gi_yieldfrom) is not None:
+            parser = inner
+        return parser.gi_code is _BETWEEN_FRAMES

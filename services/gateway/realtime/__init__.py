@@ -1,0 +1,1 @@
+"""OpenAI's Realtime API over WebSocket (GA), translated at the edge to one session of EVA's."""

@@ -1,0 +1,37 @@
+"""The frames of RFC 6455 that nearly all messages are: whole, unfragmented. Pure."""
+
+from __future__ import annotations
+
+from websockets.frames import apply_mask  # type: ignore[attr-defined] # in C where it was built
+
+TEXT, BINARY = 1, 2
+_FINAL = 0x80
+_SHORT, _MEDIUM, _LONG = 125, 126, 127
+"""The length stands in seven bits; or, behind one of the other two, in 16 or 64 bits (section 5.2)."""
+_WHOLE = {_FINAL | TEXT: TEXT, _FINAL | BINARY: BINARY}
+
+
+def framed(message: str | bytes) -> bytes:
+    """Returns a message as a server sends it, in one frame."""
+    kind, payload = (TEXT, message.encode()) if isinstance(message, str) else (BINARY, message)
+    first = _FINAL | kind
+    size = len(payload)
+    if size <= _SHORT:
+        head = bytes((first, size))
+    elif size < 1 << 16:
+        head = bytes((first, _MEDIUM)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((first, _LONG)) + size.to_bytes(8, "big")
+    return head + payload
+
+
+def whole(data: bytes) -> tuple[int, bytes] | None:
+    """Returns kind and content if a client's bytes are one whole message of 126 to 65,535 bytes, no more.
+
+    None of anything else, and of what is not as it should be: that is for whoever reads all frames.
+    """
+    size = len(data) - 8
+    if size <= _SHORT or data[1] != (_FINAL | _MEDIUM) or int.from_bytes(data[2:4], "big") != size:
+        return None
+    kind = _WHOLE.get(data[0])
+    return None if kind is None else (kind, apply_mask(data[8:], data[4:8]))

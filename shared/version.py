@@ -1,0 +1,3 @@
+"""The version of all of EVA."""
+
+VERSION = "0.1.0"
