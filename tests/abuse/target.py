@@ -20,6 +20,8 @@ from tests.e2e.house import PATIENT, ROOT, House
 from tests.fakes.workers import FakeWorkers
 
 WAIT_S = 60.0
+THINKS_S = 0.05
+"""From an answer to the next question: without it a fast machine asks more often than is allowed."""
 SLOW_MACHINE = PATIENT | {"EVA_GATEWAY_TAKE_UP_S": "60"}
 """The attackers share it with the workers, whose lateness is not what is looked at."""
 
@@ -59,6 +61,7 @@ class Companion:
         self.is_talking = True
         while self.is_talking:
             await self.ask()
+            await asyncio.sleep(THINKS_S)
 
     async def pause(self, talking: asyncio.Task[None]) -> None:
         """Ends ``talk`` behind the turn in flight; raises what went wrong with it."""
