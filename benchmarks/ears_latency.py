@@ -1,24 +1,14 @@
-"""From the last sound of a turn to its final, EVA beside the peer; and how well the words were understood."""
+"""From the last sound of a turn to its final, EVA beside the peer."""
 
 from __future__ import annotations
 
-import re
-import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import jiwer
-import numpy as np
 
 from benchmarks.ears_engines import Engine
 from benchmarks.figures import Figure, columns, figure
-from benchmarks.listener import Talk, Turn, converse
-from benchmarks.speech import RATE_HZ, Pcm, Utterance, loud_part, turns
-from services.stt.engine import Clip, Transcriber
-from services.stt.sphinx import load_sphinx
-
-RECORDING = Path(__file__).resolve().parents[2] / "shared" / "audio" / "two_cities_16k.wav"
+from benchmarks.listener import Talk, converse, dealt
+from benchmarks.speech import turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +28,6 @@ async def latency(engine: Engine, *, sessions: int, ours: int, peer: int) -> Lat
     async with engine.peer(said[:peer]) as place:
         by_peer = await converse(place, dealt(said[:peer], sessions))
     return Latency(engine, by_us, by_peer)
-
-
-def dealt(said: Sequence[Utterance], sessions: int) -> list[Sequence[Utterance]]:
-    """Deals utterances out to so many people."""
-    return [said[number::sessions] for number in range(sessions)]
 
 
 def figures(measured: Latency) -> list[Figure]:
@@ -91,67 +76,3 @@ def ready(talk: Talk) -> float:
 def percent(share: float) -> str:
     """Returns a share for a reader."""
     return f"{100 * share:.1f} %"
-
-
-@dataclass(frozen=True, slots=True)
-class Errors:
-    """Word error rates, 0..1 and above, over ``words`` words of reference."""
-
-    name: str
-    words: int
-    streamed: float
-    whole: float
-
-
-def synthetic_errors(heard: Sequence[Turn]) -> Errors:
-    """Compares what the worker understood, turn by turn, with the same engine on each whole utterance."""
-    engine = load_sphinx()
-    references = [turn.utterance.text for turn in heard]
-    try:
-        whole = [understood(engine, turn.utterance.pcm) for turn in heard]
-    finally:
-        engine.close()
-    streamed = [turn.text for turn in heard]
-    words = sum(len(text.split()) for text in references)
-    name = f"synthetic speech, {len(heard)} turns"
-    return Errors(name, words, jiwer.wer(references, streamed), jiwer.wer(references, whole))
-
-
-def recording() -> Utterance | None:
-    """Returns the recorded reading, or None where it is not at hand."""
-    notes = RECORDING.with_name("README.md")
-    if not RECORDING.is_file() or not notes.is_file():
-        return None
-    with wave.open(str(RECORDING)) as file:
-        pcm = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-    spoken = re.search(r'"(.+?)"', notes.read_text(encoding="utf-8"))
-    if spoken is None:
-        return None
-    text = " ".join(re.sub(r"[^a-z' ]", " ", spoken.group(1).lower()).split())
-    start, end = loud_part(pcm)
-    return Utterance(text, pcm, (), start, end)
-
-
-def recorded_errors(turn: Turn) -> Errors:
-    """Compares the streamed recording with the same engine on the whole of it."""
-    engine = load_sphinx()
-    try:
-        whole = understood(engine, turn.utterance.pcm)
-    finally:
-        engine.close()
-    reference = turn.utterance.text
-    name = f"recorded reading, {len(turn.utterance.pcm) / RATE_HZ:.0f} s, {len(turn.finals)} turns"
-    words = len(reference.split())
-    return Errors(name, words, jiwer.wer(reference, turn.text), jiwer.wer(reference, whole))
-
-
-def understood(engine: Transcriber, pcm: Pcm) -> str:
-    """Returns what the engine makes of the whole audio in one call."""
-    samples = pcm.astype(np.float32) / np.float32(32768)
-    return engine.transcribe(Clip(pcm=samples, language="en")).text
-
-
-def error_table(errors: Sequence[Errors]) -> str:
-    """Returns the rates as a table."""
-    rows = [(each.name, f"{each.words}", percent(each.streamed), percent(each.whole)) for each in errors]
-    return columns(("pocketsphinx", "words", "EVA, streamed", "same engine, whole audio"), rows)

@@ -13,18 +13,14 @@ from benchmarks.aims import Aim
 from benchmarks.ears_cost import EndCost, capacity, capacity_table, cost_table, end_cost, flatness
 from benchmarks.ears_deaths import deaths, noticed_ms
 from benchmarks.ears_engines import Engine
+from benchmarks.ears_errors import error_table, understood
 from benchmarks.ears_latency import (
-    Errors,
     Latency,
-    error_table,
     figures,
     latency,
     percent,
     ready,
-    recorded_errors,
-    recording,
     shares,
-    synthetic_errors,
 )
 from benchmarks.ears_manners import manners, manners_aims, times, verdicts
 from benchmarks.ears_texts import (
@@ -39,7 +35,6 @@ from benchmarks.ears_texts import (
     paragraphs,
 )
 from benchmarks.figures import columns, figure, table
-from benchmarks.listener import converse
 from benchmarks.politeness import Politeness
 
 
@@ -56,6 +51,10 @@ class Sizes:
     """Utterances of (b) for each person, by their seconds."""
     steps: dict[str, tuple[int, ...]]
     """Sessions of (e), by engine."""
+    spoken: int
+    """Sentences of (d)."""
+    readings: int
+    """How often the recorded reading is heard there."""
     turns_each: int
     people: int
     """Of (f)."""
@@ -76,7 +75,6 @@ class Bench:
     aims: list[Aim] = field(default_factory=list)
     """What the parts measured so far have reached."""
     _latencies: dict[str, Latency] = field(default_factory=dict)
-    _recorded: Errors | None = None
     _has_costs: bool = False
 
     async def part(self, letter: str) -> str:
@@ -149,9 +147,7 @@ class Bench:
     async def politeness(self) -> str:
         """(c), and beside it, since both are counted in audio time, the recording of (d)."""
         quick = self.sizes.is_quick
-        measured, _ = await asyncio.gather(
-            asyncio.to_thread(lambda: politeness.measure(quick=quick)), self._record()
-        )
+        measured = await asyncio.to_thread(lambda: politeness.measure(quick=quick))
         points = list(measured.points)
         if not quick:
             points.append(await asyncio.to_thread(politeness.measure_offline))
@@ -177,27 +173,13 @@ class Bench:
 
     async def errors(self) -> str:
         """(d)."""
-        await self._record()
-        heard = (await self._latency_of("pocketsphinx")).ours.turns
-        rates = [await asyncio.to_thread(synthetic_errors, heard)]
-        rates += [self._recorded] if self._recorded is not None else []
-        absent = (
-            "" if self._recorded is not None else " The recording was not at hand, or this run was quick."
-        )
-        return paragraphs(
-            "### (d) Word error rate",
-            ERRORS + absent,
-            error_table(rates),
-        )
-
-    async def _record(self) -> None:
-        """Lets the worker hear the recording once, where it is at hand."""
-        reading = recording()
-        if self._recorded is None and not self.sizes.is_quick and reading is not None:
-            async with self.engines["pocketsphinx"].ours([reading]) as place:
-                talk = await converse(place, [[reading]])
-            if talk.turns:
-                self._recorded = await asyncio.to_thread(recorded_errors, talk.turns[0])
+        sizes = self.sizes
+        rates = await understood(self.engines["pocketsphinx"], spoken=sizes.spoken, readings=sizes.readings)
+        for each in rates:
+            _, low, _ = each.worse()
+            self.aims.append(Aim(f"(d) {each.name}: surely worse by", 100 * low, 0, "points"))
+        absent = "" if len(rates) > 1 else " The recording was not at hand, or this run was quick."
+        return paragraphs("### (d) Word error rate", ERRORS + absent, error_table(rates))
 
     async def capacity(self) -> str:
         """(e)."""

@@ -45,9 +45,12 @@ machine's voice: real speakers may be easier or harder to wait for.
 """
 
 ERRORS = """
-The finals of the turns of (a), and of a recorded reading that is heard in real time beside (c); against one
-call of the same engine for the whole audio. Only pocketsphinx is real here; about one word in four is wrong
-with it in clear speech, and more in voices that are no American man's. Aim: not worse than on the whole.
+What the worker understood, heard in real time and while it was spoken, two sessions at once; against one call
+of the same engine for the whole audio of each turn. Only pocketsphinx is real here; it is wrong in two words
+of five in these voices, most of which are no American man's. The reading is heard behind a little more noise
+each time, so that its cuts and blocks lie elsewhere. By how much the streamed text is worse: percentage
+points, with the 95 % interval of a bootstrap over the turns. Aim: not worse, as far as so many words can
+tell: the interval does not lie above zero. Lost: turns without an answer, counted nowhere else.
 """
 
 CAPACITY = """

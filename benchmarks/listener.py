@@ -226,3 +226,8 @@ async def converse(
         began, used = time.perf_counter(), place.cpu_s()
     talk.wall_s, talk.cpu_s = time.perf_counter() - began, place.cpu_s() - used
     return talk
+
+
+def dealt(said: Sequence[Utterance], sessions: int) -> list[Sequence[Utterance]]:
+    """Deals utterances out to so many people."""
+    return [said[number::sessions] for number in range(sessions)]

@@ -122,12 +122,14 @@ def trimmed(text: str, spoken: espeak.Spoken) -> Sound:
     return Sound(pcm, tuple(words))
 
 
-def loud_part(pcm: npt.NDArray[np.floating] | npt.NDArray[np.int16]) -> tuple[int, int]:
-    """Returns where the sound begins and ends, samples."""
+def loud_part(
+    pcm: npt.NDArray[np.floating] | npt.NDArray[np.int16], *, above: float = QUIET
+) -> tuple[int, int]:
+    """Returns where the sound begins and ends, samples; it is louder than so much of the loudest 10 ms."""
     step = RATE_HZ // 100
     blocks = pcm[: len(pcm) // step * step].reshape(-1, step).astype(np.float64)
     loudness = np.sqrt(np.square(blocks).mean(axis=1))
-    loud = np.flatnonzero(loudness > QUIET * loudness.max())
+    loud = np.flatnonzero(loudness > above * loudness.max())
     return step * int(loud[0]), step * (int(loud[-1]) + 1)
 
 

@@ -146,7 +146,7 @@ class Incremental(Protocol):
     def begin(self, language: str | None, learnt: str = "") -> Decoding | None:
         """Returns a new decoding, or None where there is no room for one; then ``transcribe`` serves.
 
-        ``learnt``: what a decoding of the same engine had learnt of the same person's piece of speech before.
+        ``learnt``: what a decoding of the same engine had learnt from what was said before in the session.
         """
 
 

@@ -94,7 +94,7 @@ class SphinxEngine:
     def begin(self, language: str | None, learnt: str = "") -> Decoding | None:
         """Returns a decoding of what is about to be said, or None where there are as many as it can do.
 
-        ``learnt``: the mean of the person's spectrum, as the decoding of the piece before had it.
+        ``learnt``: the mean of the person's spectrum, as the decoding before had it.
         """
         del language  # the chain asks for English only
         with self._lock:
@@ -174,8 +174,8 @@ class Line:
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
-        self.mean = ""
-        """Of the spectrum, as of the last answer."""
+        self.learnt = ""
+        """How the person sounds, as of the last answer."""
         self.heard_s = self.draft_s = 0.0
         """What the last answer cost, seconds of a core: until the draft, and for it."""
 
@@ -197,7 +197,7 @@ class Line:
             reply = self._read(int.from_bytes(self._read(4), "little"))
         except OSError as error:
             raise died(error) from error
-        heard, self.heard_s, self.draft_s, self.mean = json.loads(reply)
+        heard, self.heard_s, self.draft_s, self.learnt = json.loads(reply)
         margin_s = MARGIN / RATE_HZ
         words = tuple(
             Word(text=text, start_s=max(0.0, start_s - margin_s), end_s=max(0.0, end_s - margin_s))
@@ -269,8 +269,8 @@ class SphinxDecoding:
 
     @property
     def learnt(self) -> str:
-        """The mean of the spectrum as of the last draft, for the piece behind this one."""
-        return self._line.mean
+        """The mean of the spectrum as of the last draft, for what the same person says next."""
+        return self._line.learnt
 
     def draft(self) -> Transcript:
         """Returns what was said so far. Raises ``EngineFailed``."""

@@ -38,8 +38,8 @@ WEIGHT = 500
 """Frames that pocketsphinx counts a mean for that it was given (CMN_WIN)."""
 TYPICAL_FRAMES = 30
 """What the typical mean weighs."""
-KNOWN_FRAMES = 300
-"""What the mean of the piece before weighs."""
+KNOWN_FRAMES, ENOUGH_FRAMES = 300, 100
+"""What is known from before weighs at most so much; with less it is but a part of the first guess."""
 TYPICAL = (63.3, 0, -2.5, 20, -5, 0, -12, -15, -3, -4, 1.5, -1, -4)
 """The mean of clear speech (cepstral units), rounded, from four voices."""
 MOST_STATES = 3000
@@ -64,18 +64,29 @@ class Mean:
         own = [frames * float(part) for part in text.split(",")]
         return self._give([(a + b) / (self._frames + frames) for a, b in zip(self._sum, own, strict=True)])
 
-    def know(self, text: str) -> str:
-        """Begins with what was learnt of the same person before; returns the mean to go on with."""
-        self._frames = KNOWN_FRAMES
-        self._sum = [KNOWN_FRAMES * float(part) for part in text.split(",")]
-        return self._give([part / KNOWN_FRAMES for part in self._sum])
+    def know(self, learnt: str) -> str | None:
+        """Begins with what was ``told`` before; returns the mean to go on with, None: it is of too little."""
+        heard, _, mean = learnt.partition(":")
+        self._frames = min(int(heard), KNOWN_FRAMES)
+        self._sum = [self._frames * float(part) for part in mean.split(",")]
+        return self.now if self._frames >= ENOUGH_FRAMES else None
+
+    @property
+    def told(self) -> str:
+        """What was learnt of the person: of how many frames, and their mean."""
+        return f"{self._frames}:{self.now}"
+
+    @property
+    def now(self) -> str:
+        """The mean to go on with."""
+        return self._give([part / self._frames for part in self._sum])
 
     def learn(self, text: str, frames: int) -> str:
         """Returns the mean to go on with, from what pocketsphinx made of the last one and of more frames."""
         parts = zip(self._sum, text.split(","), self._given, strict=True)
         self._sum = [total + float(now) * (WEIGHT + frames) - given * WEIGHT for total, now, given in parts]
         self._frames += frames
-        return self._give([part / self._frames for part in self._sum])
+        return self.now
 
     def _give(self, mean: list[float]) -> str:
         self._given = mean
@@ -97,16 +108,18 @@ class Utterance:
         self._unseen = 0
         """Bytes behind the last look at the mean."""
 
-    def know(self, mean: str) -> None:
-        """Nothing need be held back: how the person sounds is known from the piece before."""
-        self._held = None
-        self._decoder.set_cmn(self._mean.know(mean))
-        self._decoder.start_utt()
+    def know(self, learnt: str) -> None:
+        """Nothing need be held back where how the person sounds is known from before."""
+        mean = self._mean.know(learnt)
+        if mean is not None:
+            self._held = None
+            self._decoder.set_cmn(mean)
+            self._decoder.start_utt()
 
     @property
-    def mean(self) -> str:
-        """Of the spectrum, so far."""
-        return str(self._decoder.get_cmn())
+    def learnt(self) -> str:
+        """What has been learnt of how the person sounds."""
+        return self._mean.told
 
     def feed(self, pcm: bytes) -> None:
         """Decodes more audio, once there is enough to begin with."""
@@ -121,10 +134,7 @@ class Utterance:
 
     def cut(self) -> None:
         """Ends a part here; what follows is decoded by itself."""
-        if self._held is not None:
-            self._begin()
-        self._learn()
-        self._finish()
+        self._end_part()
         self._began_s += self._bytes / (2 * RATE_HZ)
         self._bytes = 0
         self._decoder.start_utt()
@@ -134,12 +144,19 @@ class Utterance:
         self._held = None
         self._decoder.start_utt()
         self._decoder.process_raw(pcm, full_utt=True)
-        return self.words()
+        self._finish()
+        return self._words
 
     def words(self) -> list[tuple[str, float, float]]:
         """Ends the utterance and returns its words."""
-        self._finish()
+        self._end_part()
         return self._words
+
+    def _end_part(self) -> None:
+        if self._held is not None:
+            self._begin()
+        self._learn()
+        self._finish()
 
     def _begin(self) -> None:
         assert self._held is not None
@@ -166,8 +183,6 @@ class Utterance:
         self._decoder.set_cmn(self._mean.learn(self._decoder.get_cmn(update=True), frames))
 
     def _finish(self) -> None:
-        if self._held is not None:
-            self._begin()
         self._decoder.end_utt()
         if self._decoder.hyp() is None:
             return
@@ -196,20 +211,20 @@ def serve(line: socket.socket, decoder: Decoder) -> None:
             case b"C":
                 utterance.cut()
             case b"W":
-                answer(line, utterance.whole(pcm), utterance.mean)
+                answer(line, utterance.whole(pcm), utterance.learnt)
             case _:
                 heard_s = time.process_time()
                 if os.fork() == 0:  # a draft; `pcm` is the margin behind it
                     utterance.feed(pcm)
-                    answer(line, utterance.words(), utterance.mean, heard_s)
+                    answer(line, utterance.words(), utterance.learnt, heard_s)
                     os._exit(0)
 
 
 def answer(
-    line: socket.socket, words: list[tuple[str, float, float]], mean: str, heard_s: float = 0.0
+    line: socket.socket, words: list[tuple[str, float, float]], learnt: str, heard_s: float = 0.0
 ) -> None:
-    """Sends the words, what they cost (seconds of a core until the draft, and for it), and the mean."""
-    reply = json.dumps([words, heard_s, time.process_time(), mean]).encode()
+    """Sends the words, their cost (seconds of a core until the draft, and for it), and what was learnt."""
+    reply = json.dumps([words, heard_s, time.process_time(), learnt]).encode()
     line.sendall(len(reply).to_bytes(4, "little") + reply)
 
 

@@ -41,6 +41,8 @@ class Session:
     language: str | None = None
     """As the client or the operator wants it; None: to be detected."""
     belief: Belief = field(default_factory=Belief)
+    learnt: str = ""
+    """How the person sounds, as the engine that decodes while they speak has it."""
     tasks: asyncio.TaskGroup = field(init=False)
     """Owns everything that is begun for the session."""
 
@@ -144,13 +146,12 @@ class Utterance:
 
     def open_piece(self, border: int) -> None:
         """The open piece begins here; an engine that can do so decodes it while it is spoken."""
-        learnt = self._stream.learnt if self._stream is not None else ""
         self.close_stream()
         self.border = self._fed_to = border
         self._speech_before = max(0, self._ears.speech - max(0, self._ears.position - border))
         self.words = ()
         language = self._session.language or self.language or self._session.belief.language
-        self._stream = self._desk.begin(language or None, learnt)
+        self._stream = self._desk.begin(language or None, self._session.learnt)
 
     def close_stream(self) -> None:
         """The decoding, if there is one, is of no use any more."""
@@ -219,6 +220,7 @@ class Utterance:
             return None
         heard = await reading.stream.draft()
         reading.spent_s += reading.stream.draft_s
+        self._session.learnt = reading.stream.learnt or self._session.learnt
         return heard
 
     async def _by_desk(self, reading: Reading, language: str | None = None) -> Heard:

@@ -14,7 +14,9 @@ sound comes after a quarter of the time, the last one after 1.2 to 1.4 times as 
 Nobody who listened alone ran dry (p95 of the gap 0 ms), and no piece took longer than 0.21 s (median of the
 longest). What a line costs more are the words around a part and the flow's margins. Threads that spin cost
 up to 3.5 times the CPU time and were slower in 14 of 15 comparisons; two threads make a window 1.3 to 1.7
-times as fast as one, at 4 to 23 % more CPU time (N = 36 each). The parts take 180 MB, the whole graph 105 to
+times as fast as one, at 4 to 23 % more CPU time (N = 36 each). Two windows side by side, on sessions of one
+thread each, take 0.8 to 0.9 of their time (N = 10), but the odd last one eats that up, and on the same
+sessions nothing is gained (12 words: 154 and 158 ms). The parts take 180 MB, the whole graph 105 to
 185 MB beside them, and opening it 0.4 s, on a busy machine up to 7 s.
 """
 

@@ -10,13 +10,14 @@ from faster_whisper import WhisperModel
 
 from benchmarks.ears_cost import EndCost, Load, flatness
 from benchmarks.ears_engines import Engine
+from benchmarks.ears_errors import READ, Errors, later, wrong
 from benchmarks.ears_texts import paragraphs
 from benchmarks.figures import figure, write_part
 from benchmarks.interruptions import coughed, judged, stimuli
 from benchmarks.known_words import Known, known
 from benchmarks.listener import converse
 from benchmarks.random_whisper import Size, bound, build, chain_words
-from benchmarks.speech import RATE_HZ, long_turn, turns, utterance
+from benchmarks.speech import RATE_HZ, Utterance, long_turn, loud_part, turns, utterance
 
 FLAT = Size("flat", 384, 6, 1)
 """As wide as ``tiny``, one layer deep."""
@@ -151,3 +152,26 @@ def test_flatness_compares_the_dearest_length_with_the_cheapest() -> None:
         return EndCost("e", seconds, figure("s", [settled]), figure("w", [whole]))
 
     assert flatness([cost(2, 100, 100), cost(30, 120, 900)]) == pytest.approx((1.2, 9.0))
+
+
+def test_what_was_streamed_is_worse_only_where_the_turns_say_so() -> None:
+    words = (8,) * 50
+    assert wrong("what time is it", "what times it is") == 3
+    as_good = Errors("even", words, streamed=(3, 5) * 25, whole=(5, 3) * 25)
+    point, low, high = as_good.worse()
+    assert (as_good.share(as_good.streamed), point) == (0.5, 0.0)
+    assert low < 0 < high
+    point, low, _ = Errors("worse", words, streamed=(5, 4) * 25, whole=(3, 3) * 25).worse()
+    assert point == pytest.approx(1.5 / 8)
+    assert low > 0.1
+
+
+def test_the_reading_ends_with_its_last_word_however_noisy_the_room() -> None:
+    said = utterance(["what time is it in london"], seed=3)
+    room = np.random.default_rng(0).normal(0.0, 60.0, 2 * RATE_HZ).astype(np.int16)
+    start, end = loud_part(np.concatenate((said.pcm, room)), above=READ)
+    assert abs(end - said.end) < 0.2 * RATE_HZ
+    reading = Utterance(said.text, said.pcm, (), start, end)
+    moved = later(reading, 3)
+    assert np.array_equal(moved.pcm[moved.start : moved.end], said.pcm[start:end])
+    assert moved.start - start not in {0, RATE_HZ // 4}

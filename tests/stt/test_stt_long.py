@@ -89,7 +89,7 @@ async def drafted(ann: Person, utterance: int, text: str) -> None:
     await until(lambda: told in [(likely.utterance, likely.text) for likely in ann.of(TurnLikely)])
 
 
-async def test_a_piece_begins_with_what_was_learnt_of_the_one_before_an_utterance_with_nothing(
+async def test_a_piece_begins_with_what_was_learnt_from_what_was_said_before_in_the_session(
     broker: MemoryBroker,
 ) -> None:
     reader = Listener()
@@ -102,7 +102,12 @@ async def test_a_piece_begins_with_what_was_learnt_of_the_one_before_an_utteranc
             await drafted(ann, count, text_of(10))
             await ann.say(np.concatenate([spoken(2, first=10), silence(0.7)]))
             assert (await ann.hears(Final, count=count)).text == text_of(12)
-    assert reader.learnt == ["", "10 words", "", "10 words"]
+        await ann.close()
+        bob = person(broker, "bob")
+        await bob.claim()
+        await bob.say(np.concatenate([silence(0.4), spoken(10, pauses={9: 0.25})]))
+        await drafted(bob, 1, text_of(10))
+    assert reader.learnt == ["", "10 words", "2 words", "10 words", ""]
 
 
 async def test_the_work_left_at_the_end_does_not_grow_with_the_length(broker: MemoryBroker) -> None:
