@@ -36,8 +36,8 @@ log = Log("eva.gateway")
 CHUNK_BYTES = 128 * 1024
 CHUNK_TIMEOUT_S = 1.5
 CLAIM_TIMEOUT_S = 0.5
-CLAIMS = 4
-"""Workers that are asked before it counts as true that nobody has room."""
+CLAIMS, CLAIM_AGAIN_S = 4, 0.1
+"""So often ears are asked, with a pause: one who has just been let go has room again within it."""
 SILENT_S = 1.5
 """A worker tells each 0.5 s how far it is; after this it counts as lost."""
 LOOKS = 3
@@ -127,15 +127,13 @@ class _Attempt:
     async def _claim(self) -> EarsClaimed:
         wanted = self._recording
         opened = OpenFile(gw=self._gw, sid=self._sid, language=wanted.language, has_words=wanted.has_words)
-        for _ in range(CLAIMS):
-            try:
+        for number in range(CLAIMS):
+            if number:
+                await asyncio.sleep(CLAIM_AGAIN_S)
+            with contextlib.suppress(NoResponders, RequestTimedOut):
                 reply = await self._bus.request(subjects.STT_OPEN, opened, timeout_s=CLAIM_TIMEOUT_S)
-            except NoResponders:
-                break
-            except RequestTimedOut:
-                continue
-            if isinstance(reply, EarsClaimed):
-                return reply
+                if isinstance(reply, EarsClaimed):
+                    return reply
         raise NoEars("nobody has room for a recording right now")
 
     async def _send(self, worker: str) -> None:

@@ -2,13 +2,14 @@
 
 pocketsphinx holds Python's global lock while it works, which would stall every session of the worker. A
 fork takes a few milliseconds, shares the model's 80 MB, and begins each time from the same state, so that
-no person's voice colours how the next one is heard.
+no session colours how the next one is heard.
 
 An utterance that is decoded while it is spoken has to know the mean of its own spectrum before it has been
 heard (cepstral mean normalisation): with the mean that pocketsphinx begins with, two words in three were
 wrong. So the first second is held back, and decoding begins with its mean; from then on the mean is that of
 all that was heard, looked at each second (pocketsphinx's own adapting gives the first guess the weight of
-five). A draft is made by a fork of the fork, which ends the utterance, an eighth of the work: the second
+five). What is said next in the same session is decoded at once, with that mean, which weighs three seconds
+then. A draft is made by a fork of the fork, which ends the utterance, an eighth of the work: the second
 pass and the best path. The utterance itself goes on undisturbed.
 
 Started by path, so it imports nothing of ours. Messages come over a socket each: a letter, four bytes of
