@@ -5,11 +5,11 @@ words wrong, against 22 %), so white noise is laid under all audio.
 
 It decodes while a person speaks (``begin``), in a process of its own; what is left at a pause is the last
 pass over what was said since the last cut, so it does not grow with the length: 0.09, 0.13 and 0.13 s of a
-core after 2, 10 and 30 s (espeak-ng, two voices). A piece behind another one of the same utterance is decoded
-from its first moment on (``learnt``): else a piece of half a second costs 0.6 s at its end, with it 0.07, for
-44.9 instead of 43.3 % wrong words (593, five voices) and 0.7 of the work. No words were seen to be
-lost by it. Wrong words, as a whole and while spoken: 60 and 48 % of 60 (22 s of LibriVox, 4 s and more
-between cuts; uncut 60 %), 35 and 34 % of 104 (espeak-ng, two voices; uncut 40 %). With pocketsphinx's own
+core after 2, 10 and 30 s (espeak-ng, two voices). What follows on something else in the same session is
+decoded from its first moment on (``learnt``): else a piece of half a second costs 0.6 s at its end, with it
+0.07, for 44.9 instead of 43.3 % wrong words (593, five voices) and 0.7 of the work; of 119 words that one
+person read in four turns 80 were wrong with it and 86 without. No words were seen to be lost by it. Streamed
+and as a whole about as many words are wrong: ``docs/benchmarks.md`` (d). With pocketsphinx's own
 first mean it was 63 % instead of 38 %.
 """
 
