@@ -48,7 +48,7 @@ test: $(TESTABLE) ## Formatter, linter, types, import rules and all tests
 	@$(BIN)/lint-imports --no-cache >$(VENV)/lint-imports.log 2>&1 || { cat $(VENV)/lint-imports.log; exit 1; }
 	@exec env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-config=tests/pure_modules.cfg $(ARGS)
 
-bench: $(TESTABLE) ## Measure this machine (15 minutes); writes docs/benchmarks.md
+bench: $(TESTABLE) ## Measure this machine (an hour or so); writes docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.turn $(ARGS)
 	@exec $(BIN)/python -m benchmarks.ears $(ARGS)
 

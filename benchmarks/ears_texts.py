@@ -50,7 +50,8 @@ of the same engine for the whole audio of each turn. Only pocketsphinx is real h
 of five in these voices, most of which are no American man's. The reading is heard behind a little more noise
 each time, so that its cuts and blocks lie elsewhere. By how much the streamed text is worse: percentage
 points, with the 95 % interval of a bootstrap over the turns. Aim: not worse, as far as so many words can
-tell: the interval does not lie above zero. Lost: turns without an answer, counted nowhere else.
+tell: the interval does not lie above zero. Four hearings of one text are few, and theirs says little. Lost:
+turns without an answer, counted nowhere else.
 """
 
 CAPACITY = """
