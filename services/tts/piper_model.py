@@ -10,12 +10,13 @@ last; a GPU was not at hand.
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ from services.tts.split_graph import NotSplit, Section
 from services.tts.split_nodes import TO_THE_END
 from services.tts.split_store import Split, split
 from services.tts.threads import Threads
-from services.tts.windows import Walk, Window
+from services.tts.windows import Walk, Window, tiles
 from shared.audio import Samples
 from shared.errors import EngineNotReady, EngineRefused
 
@@ -39,6 +40,7 @@ OPENING_WAIT_S = 0.5
 """The longest that a listener waits in mid-sentence for a graph to be opened, which takes 0.4 to 7 s: such a
 pause passes for a breath, a longer one for the end, and the offline engine speaks within 0.05 s."""
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 Borders = Mapping[str, Array]
 """What all windows of a line need besides their frames: the speaker."""
 
@@ -143,10 +145,15 @@ class SplitModel:
         self.note = "; ".join(filter(None, [made.note, made.cut.why_no_crop]))
         self.is_fixed = device.is_cuda
         """Whether windows of few different shapes are quicker here."""
-        self._sessions = {name: device.open(content) for name, content in made.parts.items()}
+        self._tiles = 1 if device.is_cuda else device.threads
+        alone = replace(device, threads=1) if self._tiles > 1 else device
+        self._sessions = {
+            name: (device if name == "flow" else alone).open(content) for name, content in made.parts.items()
+        }
         self._names = [item.name for item in self._sessions["text"].get_inputs()]
         self._leaving = [item.name for item in self._sessions["text"].get_outputs()]
         self._gathering = Gathering(self, size=1)
+        self._beside = Threads(max(1, self._tiles - 1), "eva-tts-tile")
 
     @property
     def batch(self) -> int:
@@ -170,6 +177,10 @@ class SplitModel:
             columns=columns, durations=told if sum(told) == columns.shape[2] else (), borders=found
         )
 
+    def text_ahead(self, ids: Sequence[int], voicing: Voicing) -> Callable[[], Encoded] | None:
+        """Has a run of ids encoded beside what is made now; returns what waits for it. None: not here."""
+        return self._begun(functools.partial(self.text, ids, voicing)) if self._tiles > 1 else None
+
     def flow(self, columns: Array, borders: Borders, *, is_retry: bool = False) -> Array:
         """Returns the decoder's frames of a window of columns ``[batch, channels, frames]``."""
         section = self.cut.flow
@@ -178,6 +189,18 @@ class SplitModel:
 
     def decode(self, columns: Array, window: Window, borders: Borders, *, is_retry: bool = False) -> Array:
         """Returns samples ``[1, window.keep * hop]`` of a line's frames ``[1, channels, all]``, floats."""
+        free = self._tiles - 1 - self._beside.busy
+        first, *others = tiles(window, 1 + max(0, free), self.cut.decoder.margin)
+        make = functools.partial(self._tile, columns, borders, is_retry=is_retry)
+        waiting = [self._begun(functools.partial(make, tile)) for tile in others]
+        return np.concatenate([make(first), *(made() for made in waiting)], axis=1)
+
+    def _begun(self, make: Callable[[], T]) -> Callable[[], T]:
+        """Has something made beside what the caller does; returns what waits for it, or makes it after all."""
+        future = self._beside.submit(make)
+        return lambda: make() if future.cancel() else future.result()
+
+    def _tile(self, columns: Array, borders: Borders, window: Window, *, is_retry: bool) -> Array:
         section = self.cut.decoder
         drop = dropped(section.crops, hop=section.hop, **window.around(section.margin))
         part = columns[:, :, window.begin : window.end]

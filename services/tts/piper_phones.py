@@ -132,12 +132,15 @@ class _guesses:  # noqa: N801 - a function with a memory
 
     def __init__(self, phonemes: Sequence[str], frames: Sequence[int | None]) -> None:
         known = [(symbol, n) for symbol, n in zip(phonemes, frames, strict=True) if n is not None]
-        self._all = [n for symbol, n in known if symbol not in {BOS, EOS}]
-        self._of = {symbol: [n for other, n in known if other == symbol] for symbol, _ in known}
+        every = [n for symbol, n in known if symbol not in {BOS, EOS}]
+        of: dict[str, list[int]] = {}
+        for symbol, n in known:
+            of.setdefault(symbol, []).append(n)
+        self._of = {symbol: sum(sample) / len(sample) for symbol, sample in of.items()}
+        self._usual = sum(every) / len(every) if every else 0.0
 
     def __call__(self, symbol: str) -> float:
-        sample = self._of.get(symbol) or self._all or [0]
-        return sum(sample) / len(sample)
+        return self._of.get(symbol, self._usual)
 
 
 def _border(phonemes: Sequence[str], least: int, most: int, usual: int) -> int:

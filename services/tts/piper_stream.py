@@ -7,7 +7,7 @@ windows of one span agree; spans meet between two words, before flow and decoder
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -35,6 +35,9 @@ class Parts(Protocol):
 
     def text(self, ids: Sequence[int], voicing: Voicing) -> Encoded:
         """Returns the columns of a run of ids."""
+
+    def text_ahead(self, ids: Sequence[int], voicing: Voicing) -> Callable[[], Encoded] | None:
+        """Has them made beside what the caller makes; returns what waits for them. None: not here."""
 
     def flow(self, columns: Array, borders: Borders, *, is_retry: bool = False) -> Array:
         """Returns the decoder's frames of a window."""
@@ -71,6 +74,9 @@ class Sentence:
         self._columns: Array | None = None
         self._latent: Array | None = None
         self._borders: Borders = {}
+        self._is_crowded = is_crowded
+        self._ahead: Callable[[], Encoded] | None = None
+        """Waits for the next span's columns."""
 
     def pieces(self) -> Iterator[Samples]:
         """Yields the samples of each window. Raises what a session raises."""
@@ -79,6 +85,7 @@ class Sentence:
             if self._total() != total:
                 continue  # now the end is known, and the window may reach to it
             yield self._decoded(latent, self._sound.next(total))
+            self._look_ahead()
 
     def _decoded(self, latent: Array, window: Window) -> Samples:
         try:
@@ -116,10 +123,19 @@ class Sentence:
             self._columns = _joined(self._columns, self._encode(self._spans.pop(0)))
         return self._columns
 
+    def _ids(self, span: Span) -> tuple[list[int], list[int]]:
+        return ids_of(self.phonemes[span.first : span.last], self._id_map)
+
+    def _look_ahead(self) -> None:
+        """Has the next span encoded while windows of this one are made; nobody waits for the first sound."""
+        if self._ahead is None and self._spans and not self._is_crowded:
+            self._ahead = self._parts.text_ahead(self._ids(self._spans[0])[0], self._voicing)
+
     def _encode(self, span: Span) -> Array:
+        ids, owners = self._ids(span)
+        ahead, self._ahead = self._ahead, None
+        made = self._parts.text(ids, self._voicing) if ahead is None else ahead()
         phonemes = self.phonemes[span.first : span.last]
-        ids, owners = ids_of(phonemes, self._id_map)
-        made = self._parts.text(ids, self._voicing)
         self._borders = made.borders
         if not made.durations:
             return made.columns

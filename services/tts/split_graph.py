@@ -22,6 +22,8 @@ import onnx
 from services.tts.crops import Crop
 from services.tts.split_crop import cropped, places
 from services.tts.split_nodes import RANDOM, Graph, step
+from services.tts.split_norms import joined
+from services.tts.split_planes import planes
 from services.tts.split_reach import margin
 
 _BEFORE_UPSAMPLING = frozenset({"LeakyRelu", "Relu", "Elu", "Add", "Identity", "Cast"})
@@ -101,11 +103,12 @@ def parts(model: onnx.ModelProto, cut: Cut) -> dict[str, onnx.ModelProto]:
     sections = {"decoder": cut.decoder} | ({"flow": cut.flow} if cut.flow else {})
     borders = {name for section in sections.values() for name in section.borders}
     leaving = [cut.begin, *([cut.durations] if cut.durations else []), *sorted(borders)]
-    made = {"text": graph.part("text", graph.inputs, leaving)}
+    text = graph.part("text", graph.inputs, leaving)
+    made = {"text": planes(joined(text), graph.inputs, is_all_rank_3=False)}
     for name, section in sections.items():
         mask = [section.mask] if section.mask else []
         part = graph.part(name, [section.source, *mask, *section.borders], [section.result])
-        made[name] = cropped(part, section.crops)
+        made[name] = planes(cropped(part, section.crops), [section.source, *mask, *section.borders])
     return made
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 SOUND_FRAMES = (17, 40, 96)
 """Frames that the decoder's windows keep, the last for all that follow: 0.2, 0.46, 1.1 s at 22.05 kHz. The
@@ -26,6 +27,8 @@ FLOW_FRAMES = (29, 96, 256)
 most that is taken at once (``Walk.stretch``)."""
 CROWDED_SOUND_FRAMES, CROWDED_FLOW_FRAMES = (34, 40, 96), (46, 96, 256)
 """Where others compute too: the first sound, later by 15 ms, lasts until a second one that had to wait."""
+TILE_FRAMES = 8
+"""A part of a window keeps so many at least; its margins cost about as much as 3 frames."""
 LAST_SHARE = 0.5
 """A rest up to this share of a window joins it."""
 
@@ -48,6 +51,21 @@ class Window:
         """Returns the frames ``left`` and ``right`` of those that are used, of each no more than a margin."""
         behind = self.frames - self.skip - self.keep
         return {"left": min(self.skip, margin), "right": min(behind, margin)}
+
+
+def tiles(window: Window, count: int, margin: int) -> list[Window]:
+    """Returns a window in at most ``count`` parts of equal length, to be computed side by side.
+
+    Each takes its margins out of the window's frames, so none is shorter than ``TILE_FRAMES``.
+    """
+    count = max(1, min(count, window.keep // TILE_FRAMES))
+    first = window.begin + window.skip
+    ends = [first + window.keep * number // count for number in range(count + 1)]
+    made = []
+    for own, end in pairwise(ends):
+        begin = max(window.begin, own - margin)
+        made.append(Window(begin=begin, end=min(window.end, end + margin), skip=own - begin, keep=end - own))
+    return made
 
 
 class Walk:
