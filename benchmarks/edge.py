@@ -2,13 +2,13 @@
 
     python -m benchmarks.edge [--strict] [--pipecat FOLDER] [--out docs/benchmarks.md]
 
-Takes about five minutes. Everybody sends 20 ms frames of 24 kHz PCM and gets them back: through EVA's
-gateway, broker and a worker that echoes (``edge_echo``), over ``/ws/chat`` and over ``/v1/realtime``; and
-through an echo pipeline of Pipecat's, stock and tuned (``edge_pipecat``), which is one process. The server's
-process has a core of its own; callers (``edge_load``), broker and worker share the others. A number of
-sessions is *carried* while the 99th percentile of a frame's way there and back is at most 50 ms above the
-median of a lone session, and 99 % of the frames come back. The first run makes Pipecat's environment, which
-takes a minute more.
+Takes about seven minutes. Everybody sends 20 ms frames of 24 kHz PCM and gets them back: through EVA's
+gateway, broker and a worker that echoes (``edge_echo``), over ``/ws/chat`` and over ``/v1/realtime``; through
+an echo pipeline of Pipecat's, stock and tuned (``edge_pipecat``), which is one process; and from bare sockets
+(``edge_bare``), which is what any gateway in this language costs at least. The server's process has a core of
+its own; callers (``edge_load``), broker and worker share the others. A number of sessions is *carried* while
+the 99th percentile of a frame's way there and back is at most 50 ms above the median of a lone session, and
+99 % of the frames come back. The first run makes Pipecat's environment, which takes a minute more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from eva.place import free_port
 PIPECAT = "1.14.0"
 EVA_CHAT, EVA_REALTIME = "EVA `/ws/chat`", "EVA `/v1/realtime`"
 STOCK, TUNED = f"Pipecat {PIPECAT} stock", f"Pipecat {PIPECAT} tuned"
+BARE = "bare sockets"
 WORKERS = {"echo": ["benchmarks.edge_echo"], "llm": ["eva.stand_ins", "llm"]}
 SETTINGS = {
     "EVA_LLM_DISCOVER": "off",
@@ -55,12 +56,22 @@ async def eva() -> AsyncIterator[Server]:
         yield Server(int(built.url.rsplit(":", 1)[1]), built.pids["gateway"])
 
 
-@contextlib.asynccontextmanager
-async def pipecat(folder: Path, kind: str) -> AsyncIterator[Server]:
+def pipecat(folder: Path, kind: str) -> AbstractAsyncContextManager[Server]:
     """Runs Pipecat's echo."""
-    port = free_port("127.0.0.1", 0)
     script = Path(__file__).with_name("edge_pipecat.py")
-    words = [str(folder / "bin" / "python"), str(script), str(port), kind]
+    return alone(lambda port: [str(folder / "bin" / "python"), str(script), str(port), kind])
+
+
+def bare() -> AbstractAsyncContextManager[Server]:
+    """Runs the bare sockets."""
+    return alone(lambda port: [sys.executable, "-m", "benchmarks.edge_bare", str(port)])
+
+
+@contextlib.asynccontextmanager
+async def alone(command: Callable[[int], list[str]]) -> AsyncIterator[Server]:
+    """Runs a server that is one process."""
+    port = free_port("127.0.0.1", 0)
+    words = command(port)
     process = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.DEVNULL)
     try:
         async with asyncio.timeout(START_S):
@@ -126,6 +137,7 @@ async def measure_all(folder: Path) -> list[Measured]:
         await measure(TUNED, "raw", pipecat(folder, "tuned"), 8, core),
         await measure(EVA_CHAT, "chat", eva(), 20, core),
         await measure(EVA_REALTIME, "realtime", eva(), 20, core),
+        await measure(BARE, "raw", bare(), 100, core),
     ]
 
 

@@ -38,7 +38,8 @@ class Sizes:
     phrases: int
 
 
-FULL = Sizes(sentences=30, streams=(1, 2, 3, 4, 6), step_s=10.0, faults=2, formats=200, phrases=50)
+STREAMS = (1, 2, 4, 8, 12, 16, 20, 24, 28, 32)
+FULL = Sizes(sentences=30, streams=STREAMS, step_s=30.0, faults=2, formats=200, phrases=50)
 QUICK = Sizes(sentences=3, streams=(1, 2), step_s=4.0, faults=1, formats=20, phrases=5)
 
 

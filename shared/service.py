@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -22,6 +21,7 @@ from typing import NoReturn, Protocol
 from shared import subjects
 from shared.bus import Bus
 from shared.errors import BusDown, ConfigError, EngineRefused, EvaError
+from shared.garbage import collect, seldom
 from shared.instruments import Instruments
 from shared.messages import Facts, Stage
 from shared.observe import Log, configure_logging
@@ -74,7 +74,7 @@ async def tell_facts(bus: Bus, worker: Worker, *, lag_s: float = 0.0) -> None:
 
 async def live(worker: Worker, bus: Bus, *, stop: asyncio.Event, drain_s: float) -> None:
     """Runs a worker on a connected bus until ``stop`` is set and its work in hand is done."""
-    async with asyncio.TaskGroup() as tasks:
+    async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         facts = tasks.create_task(publish_facts(bus, worker), name="facts")
         warm = tasks.create_task(worker.warm_up(), name="warm-up")
         stopped = tasks.create_task(stop.wait(), name="stop")
@@ -83,8 +83,8 @@ async def live(worker: Worker, bus: Bus, *, stop: asyncio.Event, drain_s: float)
             warm.cancel()
         else:
             await warm
-            gc.collect()
-            gc.freeze()
+            stack.enter_context(seldom())
+            garbage = tasks.create_task(collect(), name="garbage")
             log.info("worker.ready", stage=worker.stage, worker=worker.facts().worker)
             serving = tasks.create_task(worker.serve(bus), name="serve")
             await tell_facts(bus, worker)
@@ -94,6 +94,7 @@ async def live(worker: Worker, bus: Bus, *, stop: asyncio.Event, drain_s: float)
             await tell_facts(bus, worker)  # a farewell: who goes in order is not taken for lost
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(serving, drain_s)
+            garbage.cancel()
         stopped.cancel()
         facts.cancel()
 

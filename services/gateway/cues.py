@@ -120,6 +120,8 @@ class Score:
 
         ``at_ms``: where in the turn's sound that of the segment begins.
         """
+        if not self._words_due and not self._shapes_due:
+            return None
         words = [word for word in self._words_due if word.from_s < until_s]
         shapes = [shape for shape in self._shapes_due if shape.from_s < until_s]
         if not words and not shapes:

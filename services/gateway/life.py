@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,6 +36,7 @@ from services.gateway.turn_io import TurnPolicy
 from services.gateway.watch import Watch
 from shared.bus import Bus
 from shared.errors import EvaError
+from shared.garbage import collect, seldom
 from shared.instruments import make_tracer
 from shared.observe import Log
 from shared.queues import LLM_WORK, TTS_WORK
@@ -76,15 +76,15 @@ async def live(
 ) -> None:
     """Serves on a listening socket until ``stop`` is set; turns in flight may end."""
     server = make_server(make_app(door), Lobby(door.metrics.error, refuse=lambda: full(door)))
-    async with asyncio.TaskGroup() as tasks:
+    async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         core = tasks.create_task(run_core(door, connect, gw or new_token()), name="core")
         broker = tasks.create_task(watch_broker(door), name="broker's figures")
         if door.siblings is not None:
             await _opened(door)
         serving = tasks.create_task(server.run_on(listener), name="server")
         await server.accepting.wait()
-        gc.collect()
-        gc.freeze()  # a full collection stalls every turn in flight
+        stack.enter_context(seldom())
+        garbage = tasks.create_task(collect(), name="garbage")
         host, port = listener.getsockname()[:2]
         log.info("gateway.ready", host=host, port=port)
         await stop.wait()
@@ -93,8 +93,8 @@ async def live(
         await door.drain(door.settings.drain_s)
         server.should_exit = True
         await serving
-        core.cancel()
-        broker.cancel()
+        for task in (core, broker, garbage):
+            task.cancel()
     door.watch.tracer.close()
 
 

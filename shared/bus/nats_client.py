@@ -4,7 +4,7 @@ On its own nats-py takes each message through a regular expression, an object, a
 subscription, and each one that is sent through four coroutines: for sound, fifty messages a second and
 session, that was most of what the bus cost. Here a whole message for a subscription that can take it at once
 (``take_at_once``) is handed over as it lies there, and one without headers is put straight where the flusher
-finds it. Whatever else comes or goes takes nats-py's way.
+finds it, which under load gathers for a millisecond. Whatever else comes or goes takes nats-py's way.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,6 +33,28 @@ PLAIN = 4
 """Words of a message that wants no answer: ``MSG``, subject, subscription, size."""
 
 
+FLUSHES_S, FLUSH_BURST = 200.0, 50.0
+GATHER_S = 0.001
+"""Who sends more often than that waits for so long, and what comes meanwhile leaves with it: with 140 people
+who talk a gateway spends a sixth less of its time."""
+
+
+class Flushes:
+    """How often what is to be sent is written at once. Pure."""
+
+    def __init__(self) -> None:
+        self._left, self._at = FLUSH_BURST, 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether it is to be written at once."""
+        self._left = min(FLUSH_BURST, self._left + (now - self._at) * FLUSHES_S)
+        self._at = now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+
 class Client(NatsClient):
     """nats-py's client, whose broken connections are cut."""
 
@@ -41,6 +64,8 @@ class Client(NatsClient):
         """By the number of the subscription, as it is read."""
         self._ps = _Parser(self)
         self._transport = Socket()
+        self._flushes = Flushes()
+        self._is_flush_due = False
 
     @property
     def cluster(self) -> str:
@@ -80,8 +105,20 @@ class Client(NatsClient):
         command = b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(payload), payload)
         self._pending.append(command)
         self._pending_data_size += len(command)
-        if self._flush_queue is not None and self._flush_queue.empty():
+        if self._flush_queue is None or not self._flush_queue.empty() or self._is_flush_due:
+            return
+        if self._flushes.take(time.monotonic()):
             await self._flush_pending()
+        else:
+            self._is_flush_due = True
+            asyncio.get_running_loop().call_later(GATHER_S, self._flush)
+
+    def _flush(self) -> None:
+        """Has what was gathered written; while the connection is gone, whoever makes it anew does that."""
+        self._is_flush_due = False
+        queue = self._flush_queue
+        if queue is not None and queue.empty() and self._status == NatsClient.CONNECTED and self._pending:
+            queue.put_nowait(asyncio.get_running_loop().create_future())
 
     async def request(self, *args: Any, **kwargs: Any) -> Msg:
         """See nats-py; never swallows a cancellation."""
