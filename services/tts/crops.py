@@ -6,7 +6,8 @@ what no used sample depends on is dropped. Nothing is dropped at a line's own en
 
 Measured with the true architecture (medium, random weights, one thread, N = 15, least CPU time): a window in
 mid-line of 12 frames takes 12.3 ms, of 64 frames 57.6, of 192 frames 178 ms, 0.9 ms a frame: its two margins
-cost 2 ms. Carried to the end they would be 24 frames, 22 ms. The parts differ from the whole by 4.5e-7.
+cost 2 ms. Carried to the end they would be 24 frames, 22 ms. That was with convolutions as they are exported;
+written anew (``split_planes``) all of it takes 0.74 of the time.
 """
 
 from __future__ import annotations

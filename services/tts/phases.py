@@ -27,7 +27,7 @@ class Phases:
     weight: Array
     """``[len(phases) * channels made, channels taken, taps]``, phase by phase."""
     before: int
-    """Padding on the left; negative: columns that are left out."""
+    """Columns of padding on the left."""
     behind: int
 
 
@@ -35,9 +35,9 @@ def phases(weight: Array, *, stride: int, pad: int) -> list[Phases]:
     """Returns the groups, in the order of their phases.
 
     Args:
-        weight: ``[channels taken, channels made, taps]``.
+        weight: ``[channels taken, channels made, taps]``; as many taps as the stride at least.
         stride: columns of the result for one that enters.
-        pad: columns that are cut from the result's beginning.
+        pad: columns that are cut from the result's beginning, no more than there are taps beyond the stride.
     """
     taps = weight.shape[2]
     looks = [_looks(phase, taps, stride, pad) for phase in range(stride)]
@@ -56,7 +56,7 @@ def _looks(phase: int, taps: int, stride: int, pad: int) -> range:
 def _group(weight: Array, members: Sequence[int], span: tuple[int, int], stride: int, pad: int) -> Phases:
     taken, made, taps = weight.shape
     begin, end = span
-    joined = np.zeros((len(members), made, taken, end - begin), weight.dtype)
+    joined = np.empty((len(members), made, taken, end - begin), weight.dtype)
     for place, phase in enumerate(members):
         own, first = divmod(phase + pad, stride)
         for turn, tap in enumerate(range(first, taps, stride)):

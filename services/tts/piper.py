@@ -8,15 +8,13 @@ second time, and who needs it before it is open hears the link behind it.
 Loudness is left as the voice makes it: scaling each sentence to its own peak would need the whole sentence
 and let the level jump.
 
-What it costs beside piper-tts 1.8.0 stands in ``docs/benchmarks.md``: of a sentence of 12 words the first
-sound comes after a quarter of the time, the last one after 1.2 to 1.4 times as long.
+What it costs beside piper-tts stands in ``docs/benchmarks.md``. What a line costs more than its whole are the
+words around a span, and the margins of windows and tiles.
 
-Nobody who listened alone ran dry (p95 of the gap 0 ms), and no piece took longer than 0.21 s (median of the
-longest). What a line costs more are the words around a part and the flow's margins. Threads that spin cost
-up to 3.5 times the CPU time and were slower in 14 of 15 comparisons; two threads make a window 1.3 to 1.7
-times as fast as one, at 4 to 23 % more CPU time (N = 36 each). Two windows side by side, on sessions of one
-thread each, take 0.8 to 0.9 of their time (N = 10), but the odd last one eats that up, and on the same
-sessions nothing is gained (12 words: 154 and 158 ms). The parts take 180 MB, the whole graph 105 to
+Text part and decoder run on one thread each, and where a voice has more than one, side by side: a window in
+tiles, and behind the first window the next span's text (``piper_model``). So no thread waits for the others
+at every node. The flow and the whole graph run on all threads. These do not spin: threads that do cost up to
+3.5 times the CPU time and were slower in 14 of 15 comparisons. The parts take 180 MB, the whole graph 105 to
 185 MB beside them, and opening it 0.4 s, on a busy machine up to 7 s.
 """
 
@@ -34,10 +32,11 @@ from piper.config import PhonemeType, PiperConfig
 from services.tts.device import NAME, SESSION_ERRORS, Device, one_line
 from services.tts.engine import Line, Prosody, Sound
 from services.tts.espeak_lock import ESPEAK_LOCK
-from services.tts.piper_model import LazyModel, SplitModel, Voicing, split_model
+from services.tts.piper_model import LazyModel, SplitModel, Voicing
 from services.tts.piper_phones import BOS, EOS, ids_of, phones
 from services.tts.piper_stream import Sentence
 from services.tts.split_graph import NotSplit
+from services.tts.split_proof import split_model
 from services.tts.voices import SPEAKER, find
 from shared.errors import EngineFailed, EngineRefused
 from shared.observe import Log

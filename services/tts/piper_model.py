@@ -1,18 +1,21 @@
 """A Piper voice's network, in one piece or in parts; sessions of ``device``, no words and no phonemes here.
 
-``decode`` is the one place where sound is made of frames. Its windows have the same few shapes for
-everybody, so windows of several listeners can go through it together (``decode_batch``). Measured with the
-true architecture (medium, random weights, 2 cores of a Xeon at 2.1 GHz that other work shared, N = 5,
-median): a window of 20 frames takes 18 ms alone, 35 ms for 2, 87 ms for 4, 165 ms for 8 together; of 88
-frames 87, 189 and 370 ms. On a CPU a batch buys nothing and makes the first of its listeners wait for the
-last; a GPU was not at hand.
+``decode`` is the one place where sound is made of frames: of a window, in tiles that several threads compute
+side by side. A thread that is busy with something else is not waited for: what it has not begun by the time
+that it is needed is made by who needs it.
+
+Windows have the same few shapes for everybody, so those of several listeners can be decoded together
+(``decode_batch``). Measured with the true architecture (medium, random weights, 2 cores of a Xeon at 2.1 GHz
+that other work shared, N = 5, median): a window of 20 frames takes 18 ms alone, 35 ms for 2, 87 ms for 4,
+165 ms for 8 together; of 88 frames 87, 189 and 370 ms. On a CPU a batch buys nothing and makes the first of
+its listeners wait for the last; a GPU was not at hand.
 """
 
 from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,20 +25,17 @@ import numpy as np
 import numpy.typing as npt
 
 from services.tts.crops import NOTHING, Dropped, dropped
-from services.tts.device import NAME, SESSION_ERRORS, Device, Session, one_line
+from services.tts.device import NAME, Device, Session
 from services.tts.gathering import Gathering, gathering
 from services.tts.split_crop import BEGIN, END
-from services.tts.split_graph import NotSplit, Section
+from services.tts.split_graph import Section
 from services.tts.split_nodes import TO_THE_END
-from services.tts.split_store import Split, split
+from services.tts.split_store import Split
 from services.tts.threads import Threads
-from services.tts.windows import Walk, Window, tiles
+from services.tts.windows import Window, tiles
 from shared.audio import Samples
 from shared.errors import EngineNotReady, EngineRefused
 
-BOUND = 1e-4
-"""Of the loudest sample: by so much the parts may differ from the whole in their proof. Measured: 1e-6."""
-_PROOF_IDS = 48
 OPENING_WAIT_S = 0.5
 """The longest that a listener waits in mid-sentence for a graph to be opened, which takes 0.4 to 7 s: such a
 pause passes for a breath, a longer one for the end, and the offline engine speaks within 0.05 s."""
@@ -137,7 +137,10 @@ class LazyModel:
 
 
 class SplitModel:
-    """The graph in parts."""
+    """The graph in parts; several threads may use it at once.
+
+    On a CPU it has its device's number of threads: who calls, and helpers beside.
+    """
 
     def __init__(self, made: Split, device: Device) -> None:
         """Opens the sessions; blocks. Raises ``EngineRefused``."""
@@ -196,7 +199,7 @@ class SplitModel:
         return np.concatenate([make(first), *(made() for made in waiting)], axis=1)
 
     def _begun(self, make: Callable[[], T]) -> Callable[[], T]:
-        """Has something made beside what the caller does; returns what waits for it, or makes it after all."""
+        """Has something made beside what the caller does; returns what waits for it, or makes it itself."""
         future = self._beside.submit(make)
         return lambda: make() if future.cancel() else future.result()
 
@@ -246,80 +249,6 @@ def section_inputs(
         inputs[BEGIN.format(number)] = np.array([left], np.int64)
         inputs[END.format(number)] = np.array([-right or TO_THE_END], np.int64)
     return inputs
-
-
-def split_model(
-    model: Path, device: Device, *, ids: Sequence[int], sha256: str = "", cache: Path | None = None
-) -> SplitModel:
-    """Returns a voice in parts on a device; blocks.
-
-    Args:
-        model: the voice's file.
-        device: to run on.
-        ids: that the voice knows: with these the parts are compared with the whole when they are new.
-        sha256: of the model; empty: it is computed.
-        cache: see ``split_store.split``.
-
-    Raises:
-        NotSplit: why it is not cut.
-        EngineRefused: the device is not there.
-    """
-
-    def proof(made: Split) -> None:
-        prove(made, model, ids)
-
-    parts = SplitModel(split(model, sha256=sha256, cache=cache, proof=proof), device)
-    if device.is_cuda:
-        parts.gather(ids[:_PROOF_IDS])
-    return parts
-
-
-def prove(made: Split, model: Path, ids: Sequence[int]) -> float:
-    """Compares the parts, in windows, with the whole on the CPU; returns the largest difference, relative.
-
-    Raises:
-        NotSplit: it is more than ``BOUND``, or one of the two cannot speak.
-    """
-    device = Device.of("cpu")
-    voicing = Voicing(noise=0.0, length=1.0, noise_w=0.0)
-    ids = ids[:_PROOF_IDS]
-    try:
-        whole = WholeModel(device.open(model)).sound(ids, voicing)
-        parts = SplitModel(made, device)
-        encoded = parts.text(ids, voicing)
-        columns = encoded.columns
-        if parts.cut.flow:
-            columns = _flown(parts, columns, encoded.borders)
-        sound = _decoded(parts, columns, encoded.borders)
-    except SESSION_ERRORS as error:
-        raise NotSplit(f"its parts do not run: {one_line(error)}") from error
-    sound = _flat(sound)
-    if len(sound) != len(whole):
-        raise NotSplit(f"its parts make {len(sound)} samples of {len(whole)}")
-    difference = float(np.abs(sound - whole).max() / max(float(np.abs(whole).max()), 1e-9))
-    if not difference <= BOUND:
-        raise NotSplit(f"its parts differ from the whole by {difference:.1e}")
-    return difference
-
-
-def _flown(parts: SplitModel, columns: Array, borders: Borders) -> Array:
-    assert parts.cut.flow is not None
-    made = []
-    for window in _windows(columns.shape[2], parts.cut.flow.margin):
-        part = parts.flow(columns[:, :, window.begin : window.end], borders)
-        made.append(part[:, :, window.skip : window.skip + window.keep])
-    return np.concatenate(made, axis=2)
-
-
-def _decoded(parts: SplitModel, columns: Array, borders: Borders) -> Array:
-    windows = _windows(columns.shape[2], parts.cut.decoder.margin)
-    return np.concatenate([parts.decode(columns, window, borders) for window in windows], axis=1)
-
-
-def _windows(total: int, margin: int) -> Iterator[Window]:
-    walk = Walk((8, 16), margin)
-    while walk.done < total:
-        yield walk.next(total)
 
 
 def _flat(samples: Array) -> Samples:

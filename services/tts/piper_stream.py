@@ -1,7 +1,8 @@
 """A sentence on its way through a split voice: encoded in spans, decoded in windows, when they are asked for.
 
 What it costs until the first sound: the text part for the first words, one window of the flow, one of the
-decoder; none of them grows with the sentence. The text part draws its random numbers once for each span, so
+decoder; none of them grows with the sentence. Behind it, where nobody else is spoken to, the next span's text
+is encoded beside the windows of this one. The text part draws its random numbers once for each span, so
 windows of one span agree; spans meet between two words, before flow and decoder, which smooth over.
 """
 

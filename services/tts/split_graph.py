@@ -5,7 +5,8 @@ numbers for each frame of sound. The *flow* and the *decoder* are convolutions o
 becomes depends on some frames around it and on no other. So these two can be run on a few frames at a time,
 and the first sound need not wait for the last. How many frames around are needed is counted from kernels
 and dilations, not guessed. Behind each upsampling fewer are needed: there the decoder drops what it carries
-too much (``split_crop``).
+too much (``split_crop``). A part that was cut is written so that it is computed faster: the text's layer
+normalizations as single nodes (``split_norms``), convolutions as those of pictures (``split_planes``).
 
 Names of nodes differ between exports, so none is used. The decoder is what stands between the sound and the
 convolution before the first transposed one; the flow is what stands between that and the last random

@@ -24,7 +24,7 @@ from google.protobuf.message import DecodeError
 from services.tts.crops import Crop
 from services.tts.split_graph import Cut, NotSplit, Section, find, parts
 
-VERSION = 3
+VERSION = 4
 """Of the way voices are cut; a change makes all of them anew."""
 FOLDER = ".eva-split"
 RECORD = "split.json"

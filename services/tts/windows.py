@@ -5,9 +5,10 @@ that takes them along and drops what they become is the whole's sound, up to the
 ends of a line there is nothing to take along: there a window ends where the whole would.
 
 The first window is small, because somebody waits for it, but lasts until the second is made, with which a
-long line's second part is encoded. The decoder's margins are dropped on its way (``crops``) and cost 2 ms a
-window, so later ones stay small as well, and nobody's holds the device for long. The flow carries its margins
-to the end, at 16 ms a window: it takes all that is encoded. What is left at the end joins the last window.
+long line's second part is encoded. The decoder's margins are dropped on its way (``crops``) and cost about as
+much as 3 frames, so later windows stay small as well, nobody's holds the device for long, and a window can be
+computed in tiles side by side. The flow carries its margins to the end, 64 frames a window: it takes all that
+is encoded. What is left at the end joins the last window.
 
 A GPU is quicker with shapes that it has seen. Nothing is padded for it, since padding is heard at a line's
 end: where shapes are fixed a window is moved into the line, and more of it is dropped.
@@ -26,9 +27,9 @@ FLOW_FRAMES = (29, 96, 256)
 """Likewise the flow's; its first is what the decoder's first takes. Where shapes are free the last is the
 most that is taken at once (``Walk.stretch``)."""
 CROWDED_SOUND_FRAMES, CROWDED_FLOW_FRAMES = (34, 40, 96), (46, 96, 256)
-"""Where others compute too: the first sound, later by 15 ms, lasts until a second one that had to wait."""
+"""Where others compute too: the first sound, 17 frames later, lasts until a second one that had to wait."""
 TILE_FRAMES = 8
-"""A part of a window keeps so many at least; its margins cost about as much as 3 frames."""
+"""A tile keeps so many at least: its margins cost about as much as 3."""
 LAST_SHARE = 0.5
 """A rest up to this share of a window joins it."""
 
@@ -54,15 +55,16 @@ class Window:
 
 
 def tiles(window: Window, count: int, margin: int) -> list[Window]:
-    """Returns a window in at most ``count`` parts of equal length, to be computed side by side.
+    """Returns a window in at most ``count`` parts of equal length, to be computed side by side; 1: as it is.
 
-    Each takes its margins out of the window's frames, so none is shorter than ``TILE_FRAMES``.
+    Each takes its margins out of the window's frames. None keeps fewer than ``TILE_FRAMES``.
     """
-    count = max(1, min(count, window.keep // TILE_FRAMES))
+    count = min(count, window.keep // TILE_FRAMES)
+    if count <= 1:
+        return [window]
     first = window.begin + window.skip
-    ends = [first + window.keep * number // count for number in range(count + 1)]
     made = []
-    for own, end in pairwise(ends):
+    for own, end in pairwise(first + window.keep * number // count for number in range(count + 1)):
         begin = max(window.begin, own - margin)
         made.append(Window(begin=begin, end=min(window.end, end + margin), skip=own - begin, keep=end - own))
     return made

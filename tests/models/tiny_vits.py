@@ -19,7 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.models.tiny_voice import N_IDS, PAUSE_FRAMES, SYMBOLS
 
-CHANNELS = 8
+CHANNELS = 16
+"""As many as a block has, so that its convolutions are written as those of pictures; half as many are not."""
 FAST = {"up": ((8, 16), (8, 16), (4, 8)), "blocks": ((3, (1, 2)), (5, (2, 6)), (7, (3, 12)))}
 """The decoder of Piper's low and medium voices: strides and kernels, kernels and dilations."""
 _DENSE = (1, 1, 3, 1, 5, 1)
@@ -27,10 +28,11 @@ FINE = {"up": ((8, 16), (8, 16), (2, 4), (2, 4)), "blocks": ((3, _DENSE), (7, _D
 """Likewise of high ones."""
 
 
-class _Net:
+class Net:
     """Nodes and weights; tensors are called by numbers."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, channels: int) -> None:
+        self.channels = channels
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self._random = np.random.default_rng(seed)
@@ -54,7 +56,7 @@ class _Net:
         return self.const(self._random.normal(0.0, scale, shape))
 
     def conv(self, x: str, channels: tuple[int, int], kernel: int, dilation: int = 1) -> str:
-        scale = 0.9 / np.sqrt(channels[1] * kernel)
+        scale = 0.6 / np.sqrt(channels[1] * kernel)
         pad = (kernel - 1) * dilation // 2
         return str(
             self.op(
@@ -65,18 +67,34 @@ class _Net:
 
     def up(self, x: str, stride: int, kernel: int) -> str:
         pad = (kernel - stride) // 2
+        weight = self.weight(self.channels, self.channels, kernel, scale=0.7 / np.sqrt(self.channels))
         return str(
             self.op(
-                "ConvTranspose", x, self.weight(CHANNELS, CHANNELS, kernel, scale=0.35),
-                self.weight(CHANNELS, scale=0.1), kernel_shape=[kernel], strides=[stride], pads=[pad, pad],
+                "ConvTranspose", x, weight, self.weight(self.channels, scale=0.1),
+                kernel_shape=[kernel], strides=[stride], pads=[pad, pad],
             )
         )  # fmt: skip
 
+    def zeros_like(self, x: str) -> str:
+        zero = numpy_helper.from_array(np.zeros(1, np.float32))
+        return str(self.op("ConstantOfShape", self.op("Shape", x), value=zero))
 
-def _text(net: _Net, scales: dict[str, str]) -> tuple[str, str]:
+    def normalized(self, x: str) -> str:
+        """Layer normalization over channels, node by node as exporters write it."""
+        rows = self.op("Transpose", x, perm=[0, 2, 1])
+        apart = self.op("Sub", rows, self.op("ReduceMean", rows, axes=[-1]))
+        variance = self.op("ReduceMean", self.op("Pow", apart, self.const(2.0)), axes=[-1])
+        even = self.op("Div", apart, self.op("Sqrt", self.op("Add", variance, self.const(1e-5))))
+        scaled = self.op("Mul", even, self.weight(self.channels, scale=1.0))
+        shifted = self.op("Add", scaled, self.weight(self.channels, scale=0.1))
+        return str(self.op("Transpose", shifted, perm=[0, 2, 1]))
+
+
+def _text(net: Net, scales: dict[str, str]) -> tuple[str, str]:
     """Returns the columns of all frames, random numbers added, and the mask."""
-    rows = net.op("Gather", net.weight(N_IDS, CHANNELS, scale=1.0), "input", axis=0)
-    rows = net.conv(net.op("Transpose", rows, perm=[0, 2, 1]), (CHANNELS, CHANNELS), 5)
+    rows = net.op("Gather", net.weight(N_IDS, net.channels, scale=1.0), "input", axis=0)
+    rows = net.conv(net.op("Transpose", rows, perm=[0, 2, 1]), (net.channels, net.channels), 5)
+    rows = net.normalized(rows)
     frames = [PAUSE_FRAMES.get(symbol, 3) for symbol in SYMBOLS]
     table = net.const(np.pad(np.array(frames, np.float32), (0, N_IDS - len(frames))))
     plain = net.op("Unsqueeze", net.op("Gather", table, "input", axis=0), net.const([1], np.int64))
@@ -100,31 +118,32 @@ def _text(net: _Net, scales: dict[str, str]) -> tuple[str, str]:
     return str(net.op("Add", mean, noise)), str(mask)
 
 
-def _flow(net: _Net, x: str, mask: str, speaker: str) -> str:
-    half = CHANNELS // 2
+def _flow(net: Net, x: str, mask: str, speaker: str) -> str:
+    half = net.channels // 2
     ends = net.const([-1], np.int64), net.const([-(2**62)], np.int64)
     for _ in range(2):
         x = net.op("Slice", x, *ends, net.const([1], np.int64), net.const([-1], np.int64))
         first, second = net.op("Split", x, net.const([half, half], np.int64), outputs=2, axis=1)
-        hidden = net.op("Mul", net.conv(first, (CHANNELS, half), 1), mask)
+        hidden = net.op("Mul", net.conv(first, (net.channels, half), 1), mask)
         for _ in range(2):
-            inner = net.conv(hidden, (CHANNELS, CHANNELS), 5)
-            if speaker:
-                inner = net.op("Add", inner, net.conv(speaker, (CHANNELS, CHANNELS), 1))
+            inner = net.conv(hidden, (net.channels, net.channels), 5)
+            given = net.conv(speaker, (net.channels, net.channels), 1) if speaker else net.zeros_like(inner)
+            inner = net.op("Add", inner, given)
             zero, far = net.const([0], np.int64), net.const([2**31 - 1], np.int64)
             gated = net.op("Slice", inner, zero, far, net.const([2], np.int64))  # takes all, as exports do
             gated = net.op("Mul", net.op("Tanh", gated), net.op("Sigmoid", inner))
             hidden = net.op("Mul", net.op("Add", hidden, gated), mask)
-        shift = net.op("Mul", net.conv(hidden, (half, CHANNELS), 1), mask)
-        x = net.op("Concat", first, net.op("Sub", second, shift), axis=1)
+        shift = net.op("Mul", net.conv(hidden, (half, net.channels), 1), mask)
+        even = net.op("Exp", net.op("Neg", net.zeros_like(shift)))
+        x = net.op("Concat", first, net.op("Mul", net.op("Sub", second, shift), even), axis=1)
     return str(net.op("Mul", x, mask))
 
 
-def _decoder(net: _Net, x: str, speaker: str, shape: dict[str, Any], kind: str) -> str:
+def _decoder(net: Net, x: str, speaker: str, shape: dict[str, Any], kind: str) -> str:
     frames = net.op("Shape", x) if kind == "sized" else ""
-    x = net.conv(x, (CHANNELS, CHANNELS), 7)
+    x = net.conv(x, (net.channels, net.channels), 7)
     if speaker:
-        x = net.op("Add", x, net.conv(speaker, (CHANNELS, CHANNELS), 1))
+        x = net.op("Add", x, net.conv(speaker, (net.channels, net.channels), 1))
     if kind == "global":  # each frame hears of all others
         x = net.op("Sub", x, net.op("ReduceMean", x, axes=[2]))
     for stride, kernel in shape["up"]:
@@ -134,7 +153,7 @@ def _decoder(net: _Net, x: str, speaker: str, shape: dict[str, Any], kind: str) 
             y = x
             for dilation in dilations:
                 inner = net.op("LeakyRelu", y, alpha=0.1)
-                y = net.op("Add", net.conv(inner, (CHANNELS, CHANNELS), size, dilation), y)
+                y = net.op("Add", net.conv(inner, (net.channels, net.channels), size, dilation), y)
             blocks.append(y)
         x = net.op("Div", net.op("Sum", *blocks), net.const(float(len(blocks))))
     if kind == "sized":
@@ -143,7 +162,7 @@ def _decoder(net: _Net, x: str, speaker: str, shape: dict[str, Any], kind: str) 
         x = net.op("Add", x, net.op("ConstantOfShape", frames))
     if kind == "attentive":
         x = net.op("Mul", x, net.op("Softmax", x, axis=2))
-    return str(net.op("Tanh", net.conv(net.op("LeakyRelu", x, alpha=0.1), (1, CHANNELS), 7)))
+    return str(net.op("Tanh", net.conv(net.op("LeakyRelu", x, alpha=0.1), (1, net.channels), 7)))
 
 
 def build(
@@ -152,6 +171,7 @@ def build(
     speakers: tuple[str, ...] = (),
     shape: dict[str, Any] = FAST,
     kind: str = "plain",
+    channels: int = CHANNELS,
     seed: int = 1,
     rate_hz: int = 22050,
 ) -> Path:
@@ -161,7 +181,7 @@ def build(
     ``sized``, whose decoder asks at its end how many frames it began with; ``straight``, which has no
     transposed convolution; ``blurred``, whose flow sees all frames.
     """
-    net = _Net(seed)
+    net = Net(seed, channels)
     names = ("noise", "length", "noise_w")
     scales = {
         name: net.op("Gather", "scales", net.const(index, np.int64), axis=0)
@@ -169,13 +189,13 @@ def build(
     }
     speaker = ""
     if speakers:
-        speaker = net.op("Gather", net.weight(len(speakers), CHANNELS, scale=1.0), "sid", axis=0)
+        speaker = net.op("Gather", net.weight(len(speakers), net.channels, scale=1.0), "sid", axis=0)
         speaker = net.op("Unsqueeze", speaker, net.const([2], np.int64))
     x, mask = _text(net, scales)
     if kind == "blurred":
         x = net.op("Sub", x, net.op("ReduceMean", x, axes=[2]))
     x = net.op("Mul", x, mask) if kind == "flowless" else _flow(net, x, mask, speaker)
-    made = net.conv(x, (1, CHANNELS), 7) if kind == "straight" else _decoder(net, x, speaker, shape, kind)
+    made = net.conv(x, (1, net.channels), 7) if kind == "straight" else _decoder(net, x, speaker, shape, kind)
     net.nodes.append(helper.make_node("Identity", [made], ["output"]))
     inputs = [
         helper.make_tensor_value_info("input", TensorProto.INT64, ["batch_size", "phonemes"]),

@@ -9,7 +9,10 @@ from services.tts.windows import (
     CROWDED_SOUND_FRAMES,
     FLOW_FRAMES,
     SOUND_FRAMES,
+    TILE_FRAMES,
     Walk,
+    Window,
+    tiles,
 )
 
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=4)
@@ -98,3 +101,36 @@ def test_a_window_that_was_too_large_comes_again_in_smaller_ones() -> None:
     again = walk.next(500)
     assert (again.begin + again.skip, again.keep) == (8, 8)
     assert walk.next(500).keep == 8
+
+
+@given(
+    st.integers(0, 50), st.integers(0, 40), st.integers(1, 200), st.integers(0, 40), st.integers(-1, 9),
+    st.integers(0, 20),
+)  # fmt: skip
+def test_tiles_keep_each_frame_of_their_window_once_and_have_its_margins(
+    begin: int, skip: int, keep: int, behind: int, count: int, margin: int
+) -> None:
+    window = Window(begin=begin, end=begin + skip + keep + behind, skip=skip, keep=keep)
+    made = tiles(window, count, margin)
+    kept = [
+        frame for tile in made for frame in range(tile.begin + tile.skip, tile.begin + tile.skip + tile.keep)
+    ]
+    assert kept == list(range(begin + skip, begin + skip + keep))
+    assert 1 <= len(made) <= max(1, count)
+    for tile in made:
+        assert window.begin <= tile.begin <= tile.end <= window.end
+        assert tile.begin == window.begin or tile.skip >= margin
+        assert tile.end == window.end or tile.frames - tile.skip - tile.keep >= margin
+        assert tile.keep >= min(TILE_FRAMES, window.keep)
+    lengths = [tile.keep for tile in made]
+    assert max(lengths) - min(lengths) <= 1
+    assert len(made) > 1 or made == [window], "one keeps its shape"
+
+
+def test_as_many_tiles_are_made_as_are_asked_for_where_there_are_frames_enough() -> None:
+    window = Window(begin=8, end=52, skip=12, keep=20)
+    assert tiles(window, 2, 12) == [
+        Window(begin=8, end=42, skip=12, keep=10),
+        Window(begin=18, end=52, skip=12, keep=10),
+    ]
+    assert len(tiles(window, 3, 12)) == 20 // TILE_FRAMES == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from services.tts import piper
 from services.tts.crops import dropped
 from services.tts.device import OutOfMemory
 from services.tts.engine import Line
-from services.tts.piper_model import Voicing, prove
+from services.tts.piper_model import Voicing
 from services.tts.piper_phones import CUT_FROM, ids_of
 from services.tts.piper_stream import Sentence
 from services.tts.split_graph import NotSplit, find
+from services.tts.split_proof import prove
 from services.tts.split_store import FOLDER, RECORD, Split, split
 from services.tts.windows import CROWDED_SOUND_FRAMES, SOUND_FRAMES, Window
 from shared.audio import Samples
@@ -37,13 +39,14 @@ VOICES: dict[str, dict[str, Any]] = {
     "fine": {"shape": tiny_vits.FINE, "seed": 2},
     "several speakers": {"speakers": ("anna", "ben", "cleo"), "seed": 3},
     "without a flow": {"kind": "flowless", "seed": 4},
+    "narrow": {"channels": 8, "seed": 5},
 }
 QUIET = Voicing(noise=0.0, length=1.0, noise_w=0.0)
 
 
 @pytest.fixture(scope="module", params=VOICES)
 def voice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> piper.PiperVoice:
-    path = tmp_path_factory.mktemp("vits") / "en_US-vits-low.onnx"
+    path = tmp_path_factory.mktemp(str(request.param)) / "en_US-vits-low.onnx"
     return load(tiny_vits.build(path, **VOICES[request.param]))
 
 
@@ -138,6 +141,9 @@ class Counting:
         self.ids += len(ids)
         return self._parts.text(ids, voicing)
 
+    def text_ahead(self, ids: Any, voicing: Voicing) -> Any:
+        return lambda: self.text(ids, voicing)
+
     def flow(self, columns: Any, borders: Any, *, is_retry: bool = False) -> Any:
         self.flow_frames += columns.shape[2]
         return self._parts.flow(columns, borders)
@@ -216,7 +222,8 @@ def test_windows_of_several_speakers_are_decoded_together(tmp_path: Path) -> Non
 def test_a_window_drops_its_margins_on_its_way(voice: piper.PiperVoice) -> None:
     assert voice.parts is not None
     section = voice.parts.cut.decoder
-    assert len(section.crops) == sum(node.op_type == "ConvTranspose" for node in decoder(voice).graph.node)
+    whole = onnx.load(voice.whole.path)
+    assert len(section.crops) == sum(node.op_type == "ConvTranspose" for node in whole.graph.node)
     assert voice.note == ""
     ids, _ = ids_of(list("hello"), voice.vits.config.phoneme_id_map)
     said = voice.parts.text(ids, Voicing(noise=0, length=4, noise_w=0))
@@ -224,17 +231,35 @@ def test_a_window_drops_its_margins_on_its_way(voice: piper.PiperVoice) -> None:
     columns = said.columns[:, :, : 2 * margin + keep]
     drop = dropped(section.crops, hop=section.hop, left=margin, right=margin)
     (made,) = voice.parts.decode_batch([columns], [said.borders], drop)
-    (whole,) = voice.parts.decode_batch([columns], [said.borders])
-    assert whole.shape[1] == (2 * margin + keep) * section.hop
+    (carried,) = voice.parts.decode_batch([columns], [said.borders])
+    assert carried.shape[1] == (2 * margin + keep) * section.hop
     assert made.shape[1] < (keep + 2) * section.hop, "less than a frame on each side is left at the end"
     begin = margin * section.hop
     kept = made[:, begin - drop.samples :][:, : keep * section.hop]
-    expected = whole[:, begin : begin + keep * section.hop]
-    assert np.abs(kept - expected).max() <= BOUND * np.abs(whole).max()
+    expected = carried[:, begin : begin + keep * section.hop]
+    assert np.abs(kept - expected).max() <= BOUND * np.abs(carried).max()
 
 
-def decoder(voice: piper.PiperVoice) -> onnx.ModelProto:
-    return onnx.load_model_from_string(split(voice.whole.path).parts["decoder"])
+def kinds(part: onnx.ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in part.graph.node)
+
+
+def ranks(part: onnx.ModelProto) -> set[int]:
+    """Returns of which ranks the weights of a part's convolutions are."""
+    dims = {item.name: len(item.dims) for item in part.graph.initializer}
+    return {dims[node.input[1]] for node in part.graph.node if node.op_type.startswith("Conv")}
+
+
+@pytest.mark.parametrize(("channels", "rank"), [(16, 4), (8, 3)])
+def test_whole_blocks_of_channels_are_computed_by_pictures(tmp_path: Path, channels: int, rank: int) -> None:
+    made = split(model(tmp_path, channels=channels)).parts
+    read = {name: onnx.load_model_from_string(part) for name, part in made.items()}
+    assert ranks(read["text"]) == {rank}
+    assert ranks(read["flow"]) == {3, rank}, "where channels are halved they fill no block"
+    assert ranks(read["decoder"]) == {3, rank}, "the sound is one channel"
+    assert kinds(read["text"])["LayerNormalization"] == 1
+    assert kinds(read["text"])["Sqrt"] == 0
+    assert (kinds(read["decoder"])["ConvTranspose"] == 0) == (rank == 4)
 
 
 def test_a_decoder_that_something_goes_around_keeps_its_margins_and_says_so(tmp_path: Path) -> None:
