@@ -42,7 +42,9 @@ def to_float(samples: npt.NDArray[Any]) -> Samples:
 
 def safe(samples: Samples) -> Samples:
     """Returns the samples clipped to [-1, 1], NaN as silence."""
-    return np.clip(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
+    clipped = np.clip(samples, -1.0, 1.0)
+    is_nan = np.isnan(clipped)
+    return np.where(is_nan, np.float32(0.0), clipped) if is_nan.any() else clipped
 
 
 def is_finite(samples: Samples) -> bool:

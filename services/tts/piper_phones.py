@@ -24,9 +24,9 @@ PAD, BOS, EOS = "_", "^", "$"
 BLANK = " "
 CUT_FROM = 56
 """Phonemes, about 10 words: a shorter line is encoded at once."""
-FIRST_LEAST, FIRST_MOST = 14, 28
+FIRST_LEAST, FIRST_MOST = 12, 28
 """Phonemes of the first part where punctuation tells its end: 3 to 5 words."""
-FIRST = 20
+FIRST = 16
 """Likewise, where a blank has to do."""
 SECOND_LEAST, SECOND_MOST, SECOND = 24, 60, 40
 """Of the second, for which there is as much time as the first sound lasts."""
