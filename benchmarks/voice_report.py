@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -112,8 +113,9 @@ class Bench:
                 break  # beyond its limit it is only slower
         plot_load(steps, self.docs / "voice-load.svg")
         carried = limit(steps)
-        note = f"{carried} streams in real time on this machine" + (
-            " at least." if carried == steps[-1].streams else "."
+        cores = len(os.sched_getaffinity(0))
+        note = f"{carried} streams in real time on this machine, {carried / cores:g} a core" + (
+            ", at least." if carried == steps[-1].streams else "."
         )
         return paragraphs(
             "### (c) Streams in real time",
