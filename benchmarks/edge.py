@@ -25,7 +25,7 @@ from pathlib import Path
 
 from benchmarks.aims import Aim, judge
 from benchmarks.edge_report import Measured, report
-from benchmarks.edge_rungs import Callers, Server, climb
+from benchmarks.edge_rungs import MOST, Callers, Server, climb
 from benchmarks.figures import write_part
 from benchmarks.house import house
 from eva.place import free_port
@@ -34,6 +34,8 @@ PIPECAT = "1.14.0"
 EVA_CHAT, EVA_REALTIME = "EVA `/ws/chat`", "EVA `/v1/realtime`"
 STOCK, TUNED = f"Pipecat {PIPECAT} stock", f"Pipecat {PIPECAT} tuned"
 BARE = "bare sockets"
+BARE_MOST = 400
+"""With more the callers are at their limit."""
 WORKERS = {"echo": ["benchmarks.edge_echo"], "llm": ["eva.stand_ins", "llm"]}
 SETTINGS = {
     "EVA_LLM_DISCOVER": "off",
@@ -112,19 +114,25 @@ def share_cores(pid: int, cores: set[int]) -> None:
 
 
 async def measure(
-    name: str, dialect: str, place: AbstractAsyncContextManager[Server], first: int, core: int
+    name: str,
+    dialect: str,
+    place: AbstractAsyncContextManager[Server],
+    first: int,
+    core: int,
+    *,
+    most: int = MOST,
 ) -> Measured:
     """Finds what one server carries; how connecting goes meanwhile is asked of EVA only."""
     async with place as server, Callers.calling(dialect, server) as callers:
         share_cores(server.pid, {core})
-        rungs = await climb(callers.rung, first, tell=lambda rung: say(f"{name}: {rung}"))
+        rungs = await climb(callers.rung, first, tell=lambda rung: say(f"{name}: {rung}"), most=most)
         carried = max((rung.sessions for rung in rungs if rung.is_carried), default=0)
         connects = None
         if name.startswith("EVA") and carried:
             loaded = max(1, int(LOADED * carried))
             connects = await callers.rung(loaded, probes=PROBES, measure_s=PROBING_S)
             say(f"{name}, connecting: {connects}")
-    return Measured(name, rungs, connects)
+    return Measured(name, rungs, connects, most)
 
 
 async def measure_all(folder: Path) -> list[Measured]:
@@ -137,7 +145,7 @@ async def measure_all(folder: Path) -> list[Measured]:
         await measure(TUNED, "raw", pipecat(folder, "tuned"), 8, core),
         await measure(EVA_CHAT, "chat", eva(), 20, core),
         await measure(EVA_REALTIME, "realtime", eva(), 20, core),
-        await measure(BARE, "raw", bare(), 100, core),
+        await measure(BARE, "raw", bare(), 100, core, most=BARE_MOST),
     ]
 
 

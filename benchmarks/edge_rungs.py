@@ -86,13 +86,15 @@ class Measure(Protocol):
         """Returns what they met."""
 
 
-async def climb(measure: Measure, first: int, *, tell: Callable[[Rung], None]) -> list[Rung]:
-    """Returns the rungs in the order of their climbing: a lone session, doublings, halvings.
+async def climb(
+    measure: Measure, first: int, *, tell: Callable[[Rung], None], most: int = MOST
+) -> list[Rung]:
+    """Returns the rungs in the order of their climbing: a lone session, doublings up to ``most``, halvings.
 
     One that was not carried is tried once more, and the better try counts: machines hiccup.
     """
     rungs = [await measure(1)]
-    carried, broken, sessions = 1, MOST + 1, first
+    carried, broken, sessions = 1, most + 1, first
     while carried < sessions < broken:
         rung = await measure(sessions)
         if not rung.is_carried:
@@ -104,8 +106,8 @@ async def climb(measure: Measure, first: int, *, tell: Callable[[Rung], None]) -
             carried = sessions
         else:
             broken = sessions
-        if broken > MOST:
-            sessions = min(MOST, 2 * carried)
+        if broken > most:
+            sessions = min(most, 2 * carried)
         elif broken - carried > max(1.0, STEP * carried):
             sessions = (carried + broken) // 2
         else:
