@@ -40,10 +40,10 @@ EARS = {
     ),
 }
 VOICE = Figure(
-    value=6,
+    value=12,
     unit="answers",
     what="Piper medium on 2 cores, without a break in any",
-    source="Voice (c): 6",
+    source="Voice (c): 12",
 )
 MIND_CORE_S = Figure(
     value=0.00616,

@@ -36,7 +36,7 @@ NUMBER = r"([\d.]+)"
 WHERE: list[tuple[Figure, str, str, float]] = [
     (GATEWAY_CORE, "(e)", rf"^\| gateway \| {NUMBER} \|$", 0.01),
     (MIND_CORE_S, "(c)", rf"^\| EVA's chain and adapter: processor time \| \d+ \| {NUMBER} ", 0.001),
-    (VOICE, "(c)", rf"^{NUMBER} streams in real time on this machine at least\.$", 1),
+    (VOICE, "(c)", rf"^{NUMBER} streams in real time on this machine, ", 1),
     *((figure, "(d)", rf"^\| {name} \| {NUMBER} \|", 1.0) for name, figure in MEMORY_MIB.items()),
 ]
 """A figure, the part of its section, its row, and what one unit there is here."""
