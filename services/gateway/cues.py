@@ -115,6 +115,11 @@ class Score:
             shape for shape in new if shape in self._shapes_due or shape not in before
         ]
 
+    def has_due(self, until_s: float) -> bool:
+        """Whether something is to be told before sound that ends at ``until_s``."""
+        words, shapes = self._words_due, self._shapes_due
+        return bool((words and words[0].from_s < until_s) or (shapes and shapes[0].from_s < until_s))
+
     def due(self, until_s: float, at_ms: float) -> Cues | None:
         """Returns what is to be told before sound that ends at ``until_s``, once; None: nothing.
 

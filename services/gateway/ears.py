@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from services.gateway.board import Outlook
 from services.gateway.handover import Handover
-from services.gateway.mic import MicRing
+from services.gateway.mic import Frame, MicRing
 from services.gateway.surroundings import Surroundings
 from shared import subjects
 from shared.errors import BusDown, EvaError, NoResponders, RequestTimedOut
@@ -112,13 +112,27 @@ class Ears:
         self._is_given_up = False
         """The worker lets go of the lease."""
         self._more = asyncio.Event()
+        self._frame_bytes = 2 * wanted.rate_hz * FRAME_MS // 1000
+        self._open_to = ""
+        """Where frames go as they come; empty: they wait for ``_feed``."""
 
     def hear(self, pcm: bytes) -> None:
-        """Takes one frame from the client."""
-        size, now = 2 * self.ring.rate_hz * FRAME_MS // 1000, self._clock()
+        """Takes one frame from the client, and sends it on if that can be done at once."""
+        size, now = self._frame_bytes, self._clock()
         for start in range(0, len(pcm), size):
-            self.ring.append(pcm[start : start + size], now)
-        self._more.set()
+            frame = self.ring.append(pcm[start : start + size], now)
+            if not self._goes_straight(frame):
+                self._more.set()
+
+    def _goes_straight(self, frame: Frame) -> bool:
+        """Sends a frame if all before it was sent and nothing is to be told first; returns whether."""
+        if not self._open_to or frame.seq != self._cursor or self._handover.has_end:
+            return False
+        message = MicFrame(sid=self._sid, seq=frame.seq, pcm=frame.pcm)
+        if not self._bus.post(self._open_to, message):
+            return False
+        self._cursor += 1
+        return True
 
     def end_utterance(self, *, is_discarded: bool = False) -> None:
         """The client says that the utterance is over, behind the frames heard so far."""
@@ -243,19 +257,28 @@ class Ears:
                     self._cursor += 1
                     await self._bus.publish(subject, MicFrame(sid=self._sid, seq=frame.seq, pcm=frame.pcm))
                 else:
-                    self._more.clear()
-                    await self._more.wait()
+                    await self._nap(subject)
+
+    async def _nap(self, subject: str) -> None:
+        """Waits until something is to be done that cannot go straight."""
+        self._more.clear()
+        self._open_to = subject
+        try:
+            await self._more.wait()
+        finally:
+            self._open_to = ""
 
     def _is_lost(self) -> bool:
         silent_s = SILENT_IN_FLIGHT_S if self._handover.is_in_flight else SILENT_S
         return self._is_given_up or self._clock() - self._alive_at >= silent_s
 
     async def _check(self) -> None:
-        """Wakes the feeding now and then, so that a silent worker is noticed while no frames come."""
+        """Wakes the feeding when the worker has been silent for too long, so that it is noticed without frames."""
         while True:
             due_at = self._clock() + CHECK_S
             await asyncio.sleep(CHECK_S)
             late_s = self._clock() - due_at
             if late_s > CHECK_S:  # it was this process that stood still: what came meanwhile is not read yet
                 self._alive_at += late_s
-            self._more.set()
+            if self._is_lost():
+                self._more.set()

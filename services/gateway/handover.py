@@ -44,6 +44,11 @@ class Handover:
         """Whether the person waits for an utterance that was begun."""
         return self._started > self._finished
 
+    @property
+    def has_end(self) -> bool:
+        """Whether an end is still to be told."""
+        return self._sent != len(self._ends)
+
     def begin(self) -> None:
         """A new lease begins: it was told all of this, and counts its utterances from 1."""
         self._told = {1: self.prefix} if self.is_midway else {}

@@ -32,6 +32,7 @@ class _Track:
     """The sound of one turn, as its client gets it."""
 
     turn: int
+    turn_id: str
     format: Format
     rate_hz: int
     container: Container
@@ -69,7 +70,8 @@ class Loudspeaker:
         track = self._track
         if track is None or track.turn != turn:
             container = make_container(self._wanted.format, chunk.rate_hz)
-            track = _Track(turn, self._wanted.format, chunk.rate_hz, container, head=container.open())
+            form, name = self._wanted.format, self._turn_id(turn)
+            track = _Track(turn, name, form, chunk.rate_hz, container, head=container.open())
             track.begins_ms, self._begins_ms = self._begins_ms, 0.0
             self._track = track
         track.segment = chunk.segment
@@ -87,7 +89,7 @@ class Loudspeaker:
         if not payload:
             return
         event = AudioEvent(
-            turn_id=self._turn_id(track.turn),
+            turn_id=track.turn_id,
             segment=track.segment,
             seq=track.seq,
             format=track.format,

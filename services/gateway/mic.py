@@ -6,13 +6,13 @@ Positions are samples since the session's first frame; arrival times are seconds
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+import msgspec
 
 BYTES_PER_SAMPLE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """Some milliseconds of microphone: signed 16-bit mono PCM."""
 
     seq: int
@@ -41,13 +41,15 @@ class MicRing:
         """The oldest frame still held; ``next_seq`` if there is none."""
         return self._frames[0].seq if self._frames else self.next_seq
 
-    def append(self, pcm: bytes, now: float) -> None:
-        """Takes one frame in."""
-        self._frames.append(Frame(self.next_seq, pcm, self._end, now))
+    def append(self, pcm: bytes, now: float) -> Frame:
+        """Takes one frame in; returns it."""
+        frame = Frame(self.next_seq, pcm, self._end, now)
+        self._frames.append(frame)
         self.next_seq += 1
         self._end += len(pcm) // BYTES_PER_SAMPLE
         while self._end - self._frames[0].start > self._max_samples:
             self._frames.popleft()
+        return frame
 
     def trim(self, needed_seq: int) -> None:
         """Forgets the frames before ``needed_seq``."""

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+import msgspec
+
 from services.gateway.chat_protocol import (
     AudioEvent,
     ErrorEvent,
@@ -64,8 +66,7 @@ class Place(Enum):
     """In front of all sound."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One event, and the binary message behind it if it has one."""
 
     event: Any
@@ -123,6 +124,9 @@ class Outbox:
 
     def emit(self, event: ServerEvent, payload: bytes = b"") -> None:
         """Queues an event of ours; nothing any more once the queue has been finished."""
+        if type(event) is AudioEvent:  # the most frequent by far
+            self.put(Item(event, payload, event.turn_id, event.duration_ms))
+            return
         self.follow(event)
         self.put(item_of(event, payload))
         if isinstance(event, ErrorEvent) and event.code in SESSION_ENDED:
@@ -134,11 +138,12 @@ class Outbox:
         if self.farewell is not None:
             return
         now = self._clock()
-        if isinstance(item.event, Pause):
-            self._pace.hold(now)
-        elif isinstance(item.event, Resume):
-            self._pace.release(now)
-        if self._leaves_now(item, now):
+        if item.sound_of is None:
+            if isinstance(item.event, Pause):
+                self._pace.hold(now)
+            elif isinstance(item.event, Resume):
+                self._pace.release(now)
+        if not self._items and self._leave is not None and self._leaves_now(item, now, self._leave):
             return
         self._items.insert(self._place(item), (item, now))
         self._audio_ms += item.audio_ms
@@ -223,13 +228,11 @@ class Outbox:
                 return
         (self._quiet.clear if self._turns or self._is_spoken_to else self._quiet.set)()
 
-    def _leaves_now(self, item: Item, now: float) -> bool:
+    def _leaves_now(self, item: Item, now: float, leave: Callable[[Item], bool]) -> bool:
         """Lets an item leave at once, with nothing in front of it; returns whether it has left."""
-        if self._leave is None or self._items:
-            return False
         if item.sound_of is None:
-            return self._leave(item)
-        if self._pace.wait_s(item.audio_ms, now) > 0 or not self._leave(item):
+            return leave(item)
+        if self._pace.wait_s(item.audio_ms, now) > 0 or not leave(item):
             return False
         self._pace.leave(item.audio_ms, now, now)
         return True

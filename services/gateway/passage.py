@@ -18,7 +18,7 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.streams import StreamReader
 
-from services.gateway.wire_frames import framed, whole
+from services.gateway.wire_frames import joined, whole
 
 SEND = "eva.send"
 """ASGI extension: sends several messages in one go (``send``; raises ``OSError`` when the client is gone), or
@@ -30,7 +30,7 @@ WAITING_BYTES = 65_536
 """Of messages that the application has not taken: beyond it nothing more is read."""
 _BETWEEN_FRAMES = StreamReader.at_eof.__code__
 SendAll = Callable[[Iterable[str | bytes]], Awaitable[None]]
-SendNow = Callable[[Callable[[], Iterable[str | bytes]]], bool]
+SendNow = Callable[[Callable[[Any], Iterable[str | bytes]], Any], bool]
 Take = Callable[[str | bytes], bool]
 
 
@@ -63,13 +63,13 @@ class Passage(WebSocketsSansIOProtocol):
         await self.writable.wait()
         if self._is_closed():
             raise ClientDisconnected
-        self.transport.write(b"".join(map(framed, messages)))
+        self.transport.write(joined(messages))
 
-    def send_now(self, make: Callable[[], Iterable[str | bytes]]) -> bool:
-        """Makes messages and sends them, if that needs no waiting; returns whether."""
+    def send_now(self, encode: Callable[[Any], Iterable[str | bytes]], item: Any) -> bool:
+        """Makes an item messages and sends them, if that needs no waiting; returns whether."""
         if self._is_closed() or not self.writable.is_set():
             return False
-        self.transport.write(b"".join(map(framed, make())))
+        self.transport.write(joined(encode(item)))
         return True
 
     def _is_closed(self) -> bool:

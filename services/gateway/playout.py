@@ -12,6 +12,7 @@ While it is held (the person may be interrupting) nothing is sent and the playba
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from itertools import accumulate
 from services.gateway.cues import Cues, Score
 from services.gateway.sent import Sent, can_be_cut, cut_front
 from shared.messages import AudioChunk, Timing
+
+
+FORGETS_EVERY_S = 1.0
 
 
 @dataclass(slots=True)
@@ -54,6 +58,8 @@ class Playout:
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
+        self.sent_ms = 0.0
+        """Duration of all sound sent so far."""
         self._bridges_ms: dict[int, float] = {}
         """Sound that is nobody's words, in front of the segment of this number."""
         self._head = 0
@@ -61,6 +67,7 @@ class Playout:
         self._reported: _Report | None = None
         self._is_held = False
         self._sent = Sent()
+        self._forgets_at = -math.inf
 
     @property
     def is_held(self) -> bool:
@@ -96,6 +103,23 @@ class Playout:
             track.waiting.append(chunk)
         return True
 
+    def plays_on(self, chunk: AudioChunk, now: float) -> bool:
+        """Takes the chunk that follows what was sent last, and counts it as sent; False: it is another one.
+
+        The same as ``add`` and ``take_playable``, where nothing waits and nothing is to be told beside.
+        """
+        if self._is_held or chunk.segment != self._head:
+            return False
+        track = self._tracks[chunk.segment]
+        end = chunk.start + chunk.samples
+        end_s = end / chunk.rate_hz
+        if chunk.start != track.received or track.waiting or not track.sent_ms or track.score.has_due(end_s):
+            return False
+        track.received, track.received_s = end, end_s
+        self._note_sending(now)
+        self._count(track, chunk)
+        return True
+
     def time(self, timing: Timing) -> None:
         """Takes in when the words of a segment are said."""
         track = self._tracks[timing.segment]
@@ -115,9 +139,11 @@ class Playout:
             self._sent.note(self.sent_ms, chunk)
             ms = 1000 * chunk.samples / chunk.rate_hz
             self._bridges_ms[place] = self._bridges_ms.get(place, 0.0) + ms
+            self.sent_ms += ms
 
     def skip(self, ms: float, now: float) -> None:
         """So much of the turn's sound was played elsewhere; what is sent here follows it."""
+        self.sent_ms += ms - self._bridges_ms.get(0, 0.0)
         self._bridges_ms[0], self._reported = ms, _Report(ms, now)
 
     def rewind(self, ms: float, now: float) -> tuple[float, list[AudioChunk]]:
@@ -148,15 +174,20 @@ class Playout:
                 chunk = track.waiting.popleft()
                 if not playable:
                     self._note_sending(now)
-                    self._sent.forget(self.played_ms(now))
-                self._sent.note(self.sent_ms, chunk)
                 track.at_ms = self._begins_ms(self._head) + track.sent_ms - 1000 * chunk.start / chunk.rate_hz
-                track.sent_ms += 1000 * chunk.samples / chunk.rate_hz
+                self._count(track, chunk)
                 playable.append(chunk)
             if not track.is_complete:
                 break
             self._head += 1
         return playable
+
+    def _count(self, track: _Track, chunk: AudioChunk) -> None:
+        """A chunk is sent."""
+        self._sent.note(self.sent_ms, chunk)
+        ms = 1000 * chunk.samples / chunk.rate_hz
+        track.sent_ms += ms
+        self.sent_ms += ms
 
     def cues(self, chunks: list[AudioChunk]) -> dict[int, Cues]:
         """Returns what is to be told before these chunks, which were taken just now, by segment."""
@@ -185,6 +216,9 @@ class Playout:
             self.release(now)
         elif ends_at is not None and ends_at < now:
             self._reported = _Report(self.sent_ms, now)
+        if now >= self._forgets_at:
+            self._forgets_at = now + FORGETS_EVERY_S
+            self._sent.forget(self.played_ms(now))
 
     @property
     def head(self) -> int:
@@ -195,11 +229,6 @@ class Playout:
     def answer_ms(self) -> float:
         """Duration of the segments' sound sent so far."""
         return sum(track.sent_ms for track in self._tracks)
-
-    @property
-    def sent_ms(self) -> float:
-        """Duration of all sound sent so far."""
-        return self.answer_ms + sum(self._bridges_ms.values())
 
     @property
     def ends_at(self) -> float | None:

@@ -23,6 +23,9 @@ LEAST_BYTES_S = 2048.0
 """A request's body has to come at least this fast, after its first seconds."""
 
 
+AT_ONCE = 10
+
+
 class RateLimited(EvaError):
     """The client sends more than anybody who talks; what is too much is dropped."""
 
@@ -58,6 +61,24 @@ class Bucket:
         return True
 
 
+class Tickets:
+    """One at a time out of a bucket, which is asked for ``AT_ONCE`` of them."""
+
+    def __init__(self, per_s: float, burst: float) -> None:
+        self._bucket = Bucket(per_s, burst)
+        self._left = 0
+
+    def take(self, now: float) -> bool:
+        """Takes one; False if there is none."""
+        if self._left:
+            self._left -= 1
+            return True
+        if self._bucket.take(AT_ONCE, now):
+            self._left = AT_ONCE - 1
+            return True
+        return self._bucket.take(1.0, now)
+
+
 class Intake:
     """What comes from one client.
 
@@ -67,7 +88,7 @@ class Intake:
 
     def __init__(self, *, sound_burst_s: float = SOUND_BURST_S) -> None:
         self._messages = Bucket(MESSAGES_S, MESSAGES_BURST)
-        self._frames = Bucket(FRAMES_S, FRAMES_BURST)
+        self._frames = Tickets(FRAMES_S, FRAMES_BURST)
         self._sound = Bucket(SOUND_S, sound_burst_s)
         self._told_at: float | None = None
         self._over_at = 0.0
@@ -78,7 +99,7 @@ class Intake:
 
     def sound(self, seconds: float, now: float) -> Verdict:
         """Judges a message that carries so much sound."""
-        is_within = self._frames.take(1.0, now) and self._sound.take(seconds, now)
+        is_within = self._frames.take(now) and self._sound.take(seconds, now)
         return Verdict.TAKE if is_within else self._too_much(now)
 
     def _too_much(self, now: float) -> Verdict:

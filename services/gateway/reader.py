@@ -77,6 +77,8 @@ class Reader:
         self._limit_told_at = -LIMIT_TOLD_EVERY_S
         self._patience: asyncio.Timeout | None = None
         """While it is read."""
+        self._renew_at = 0.0
+        """When the patience is looked at again while sound comes."""
         self._outcome: int | Exception | None = None
         """Of sound that was taken at once: what it is to end with."""
 
@@ -103,9 +105,12 @@ class Reader:
             return False
         if isinstance(message, str) or self._outcome is not None:
             return False
-        self._renew(self._patience)
+        now = time.monotonic()
+        if now >= self._renew_at:
+            self._renew_at = now + (1 - IDLE_SLACK) * self._door.settings.gateway_idle_s / 2
+            self._renew(self._patience)
         try:
-            self._outcome = self._take({"bytes": message})
+            self._outcome = self._take_sound(message, now)
         except EvaError as error:
             self._tell(error)
         except Exception as defect:  # noqa: BLE001 - raised again by ``_read``
@@ -152,19 +157,32 @@ class Reader:
         """Handles one message, or keeps it; returns the code to close with if it was the last one."""
         pcm, now = received.get("bytes"), time.monotonic()
         if pcm is not None:
-            verdict = self._intake.sound(len(pcm) / (BYTES_PER_SAMPLE * self._rate_hz), now)
-        else:
-            verdict = self._intake.message(now)
-        if verdict is Verdict.COMPLAIN:
-            raise RateLimited("this is more than anybody says; slow down, or be closed")
+            return self._take_sound(pcm, now)
+        verdict = self._intake.message(now)
         if verdict is not Verdict.TAKE:
-            return POLICY if verdict is Verdict.CLOSE else None
-        message = pcm if pcm is not None else parse_client(received["text"])
+            return _refused(verdict)
+        message = parse_client(received["text"])
+        self._keep_or_handle(message)
+        return NORMAL if isinstance(message, Stop) else None
+
+    def _take_sound(self, pcm: bytes, now: float) -> int | None:
+        """As ``_take``, for sound."""
+        seconds = len(pcm) / (BYTES_PER_SAMPLE * self._rate_hz)
+        verdict = self._intake.sound(seconds, now)
+        if verdict is not Verdict.TAKE:
+            return _refused(verdict)
+        session = self._session
+        if session is None or self._opening is not None:
+            self._keep_or_handle(pcm)
+        elif not self._sink.is_left and self._may_hear(seconds):
+            session.hear(pcm)
+        return None
+
+    def _keep_or_handle(self, message: AnyClientMessage | bytes) -> None:
         if self._opening is not None:
             self._backlog.append(message)
         else:
             self._handle(message)
-        return NORMAL if isinstance(message, Stop) else None
 
     def _handle(self, message: AnyClientMessage | bytes) -> None:
         """Gives a message to the session; opens one first where it needs one."""
@@ -176,7 +194,7 @@ class Reader:
         if session is None:
             self._first(message)
         elif isinstance(message, bytes):
-            if self._may_hear(message):
+            if self._may_hear(len(message) / (BYTES_PER_SAMPLE * self._rate_hz)):
                 session.hear(message)
         else:
             if isinstance(message, UserText):
@@ -243,10 +261,10 @@ class Reader:
             except EvaError as error:
                 self._tell(error)
 
-    def _may_hear(self, pcm: bytes) -> bool:
+    def _may_hear(self, seconds: float) -> bool:
         """Charges the sound; says now and then that the guest may use no more."""
         try:
-            self._guest.spend_audio(len(pcm) / (BYTES_PER_SAMPLE * self._rate_hz))
+            self._guest.purse.spend_audio(seconds)
         except LimitReached:
             if time.monotonic() - self._limit_told_at < LIMIT_TOLD_EVERY_S:
                 return False
@@ -269,3 +287,10 @@ class Reader:
                 else int(1000 * wait_s),
             )
         )
+
+
+def _refused(verdict: Verdict) -> int | None:
+    """Returns the code to close with, if it has come to that; raises ``RateLimited`` to have it told."""
+    if verdict is Verdict.COMPLAIN:
+        raise RateLimited("this is more than anybody says; slow down, or be closed")
+    return POLICY if verdict is Verdict.CLOSE else None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from services.gateway.chat_protocol import AudioEvent, ErrorEvent, ServerEvent
 from services.gateway.guests import Guest, LimitReached
 from services.gateway.outbox import Outbox
@@ -29,11 +27,13 @@ class Till:
     def emit(self, event: ServerEvent, payload: bytes = b"") -> None:
         """Queues an event."""
         self._outbox.emit(event, payload)
-        with contextlib.suppress(LimitReached):
+        try:
             if isinstance(event, AudioEvent):
-                self._guest.spend_audio(event.duration_ms / 1000)
+                self._guest.purse.spend_audio(event.duration_ms / 1000)
             elif (usage := getattr(event, "usage", None)) is not None:
                 self._guest.spend_tokens(usage.input_tokens + usage.output_tokens)
+        except LimitReached:
+            pass
 
     def drop_audio(self, turn_id: str) -> None:
         """Forgets sound of this turn."""

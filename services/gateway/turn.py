@@ -47,6 +47,7 @@ from services.gateway.turn_io import (
     UtteranceKey,
     WentOn,
 )
+from shared.messages import AudioChunk
 
 
 class State(Enum):
@@ -124,6 +125,14 @@ class TurnMachine:
             self._ask(replace(self._later.pop(), spoke_until=None, endpoint_ms=0.0), now)
         self._floor.settle(before, now)
         return self._answering.out
+
+    def plays_on(self, chunk: AudioChunk, now: float) -> bool:
+        """Takes a chunk that is to be played at once, as the one before it was; False: ``handle`` it.
+
+        Only for one of the take of which the last input was, and had nothing but its playing as its effect.
+        """
+        answer = self._answering.answer
+        return answer is not None and answer.plays_on(chunk, now)
 
     def _take(self, event: Input, now: float) -> None:
         match event:

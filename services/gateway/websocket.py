@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
@@ -108,7 +107,7 @@ class Writer:
         """Sends each item once it may leave."""
         send_all = sender(self._websocket)
         if (extension := self._websocket.scope.get("extensions", {}).get(SEND)) is not None:
-            self._outbox.leave_by(functools.partial(self._send_now, extension["send_now"]))
+            self._outbox.leave_by(self._leaver(extension["send_now"]))
         while (item := await self._outbox.get()) is not None:
             self._is_sending = True
             await send_all(self._encode(item))
@@ -118,9 +117,14 @@ class Writer:
             self._is_sending = True
             await self._websocket.close(farewell.code, farewell.reason)
 
-    def _send_now(self, send_now: SendNow, item: Item) -> bool:
-        """Sends an item without waiting; returns whether it could."""
-        return not self._is_sending and send_now(functools.partial(self._encode, item))
+    def _leaver(self, send_now: SendNow) -> Callable[[Item], bool]:
+        """Returns what sends an item without waiting, and says whether it could."""
+        encode = self._encode
+
+        def leave(item: Item) -> bool:
+            return not self._is_sending and send_now(encode, item)
+
+        return leave
 
     async def _watch(self, timeout_s: float) -> NoReturn:
         """Looks whether one send takes too long: cheaper than a timer for each of them."""

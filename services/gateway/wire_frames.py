@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable
+
 from websockets.frames import apply_mask  # type: ignore[attr-defined] # in C where it was built
 
 TEXT, BINARY = 1, 2
 _FINAL = 0x80
 _SHORT, _MEDIUM, _LONG = 125, 126, 127
 """The length stands in seven bits; or, behind one of the other two, in 16 or 64 bits (section 5.2)."""
+_MEDIUM_HEAD = struct.Struct(">BBH").pack
 _WHOLE = {_FINAL | TEXT: TEXT, _FINAL | BINARY: BINARY}
 
 
 def framed(message: str | bytes) -> bytes:
     """Returns a message as a server sends it, in one frame."""
-    kind, payload = (TEXT, message.encode()) if isinstance(message, str) else (BINARY, message)
-    first = _FINAL | kind
-    size = len(payload)
-    if size <= _SHORT:
-        head = bytes((first, size))
-    elif size < 1 << 16:
-        head = bytes((first, _MEDIUM)) + size.to_bytes(2, "big")
-    else:
-        head = bytes((first, _LONG)) + size.to_bytes(8, "big")
-    return head + payload
+    return joined((message,))
+
+
+def joined(messages: Iterable[str | bytes]) -> bytes:
+    """Returns messages as a server sends them, each in one frame, behind one another."""
+    parts: list[bytes] = []
+    for message in messages:
+        if isinstance(message, str):
+            message, first = message.encode(), _FINAL | TEXT
+        else:
+            first = _FINAL | BINARY
+        size = len(message)
+        if size <= _SHORT:
+            head = bytes((first, size))
+        elif size < 1 << 16:
+            head = _MEDIUM_HEAD(first, _MEDIUM, size)
+        else:
+            head = bytes((first, _LONG)) + size.to_bytes(8, "big")
+        parts += (head, message)
+    return b"".join(parts)
 
 
 def whole(data: bytes) -> tuple[int, bytes] | None:

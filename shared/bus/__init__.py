@@ -139,6 +139,9 @@ class Bus(Protocol):
     async def publish(self, subject: str, message: Message) -> None:
         """Sends to whoever listens now. Raises ``BusDown`` at once rather than buffer."""
 
+    def post(self, subject: str, message: Message) -> bool:
+        """As ``publish``, where nothing has to be waited for; False: nothing was sent, ``publish`` it."""
+
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
         """Hands each message, in order, to ``handler``; of subscribers with the same ``queue`` one gets it.
 

@@ -7,6 +7,7 @@ the same (a cancelled future's ``result()``) is treated like any other that rais
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.bus import Handler, Responder
@@ -30,18 +31,22 @@ class Counts:
     """Messages that the client library threw away because a handler was too slow (lower bound)."""
 
 
-def hand_over(handler: Handler, subject: str, payload: bytes, counts: Counts) -> None:
-    """Gives one message to a handler; whatever goes wrong is counted and logged, never raised."""
-    try:
-        message = decode(payload)
-    except MalformedMessage as error:
-        note_malformed(subject, error, counts)
-        return
-    try:
-        handler(subject, message)
-    except (Exception, asyncio.CancelledError):  # the outermost loop of a subscription
-        counts.handler_errors += 1
-        log.exception("bus.handler_failed", subject=subject, type=type(message).__name__)
+def taker(handler: Handler, counts: Counts) -> Callable[[str, bytes], None]:
+    """Returns what gives messages to a handler; whatever goes wrong is counted and logged, never raised."""
+
+    def take(subject: str, payload: bytes) -> None:
+        try:
+            message = decode(payload)
+        except MalformedMessage as error:
+            note_malformed(subject, error, counts)
+            return
+        try:
+            handler(subject, message)
+        except (Exception, asyncio.CancelledError):  # the outermost loop of a subscription
+            counts.handler_errors += 1
+            log.exception("bus.handler_failed", subject=subject, type=type(message).__name__)
+
+    return take
 
 
 def answer(responder: Responder, subject: str, payload: bytes, counts: Counts) -> bytes | None:

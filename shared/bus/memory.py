@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from shared import trace
 from shared.bus import Handler, JobHandler, Responder, Subscription, WorkQueue
-from shared.bus.dispatch import Counts, answer, hand_over
+from shared.bus.dispatch import Counts, answer, taker
 from shared.bus.jobs import PullConsumer
 from shared.bus.memory_bucket import MemoryBucket
 from shared.bus.memory_queue import MemorySource, StoredQueue
@@ -133,11 +133,20 @@ class MemoryBus:
         self._check()
         self.broker.route(subject, payload)
 
+    def post(self, subject: str, message: Message) -> bool:
+        """As ``publish``, where nothing has to be waited for; False: nothing was sent."""
+        payload = pack(message)
+        if self.is_up:
+            self.broker.route(subject, payload)
+        return self.is_up
+
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
         """Hands each message, in order, to ``handler``."""
 
+        take = taker(handler, self.counts)
+
         def sink(on: str, payload: bytes, _reply: Reply | None) -> None:
-            hand_over(handler, on, payload, self.counts)
+            take(on, payload)
 
         return self._listen(subject, queue, sink)
 

@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 
 from shared import trace
 from shared.bus import Handler, JobHandler, Responder, Subscription, WorkQueue
-from shared.bus.dispatch import Counts, answer, hand_over
+from shared.bus.dispatch import Counts, answer, taker
 from shared.bus.jobs import PullConsumer
 from shared.bus.nats_bucket import NatsBucket
 from shared.bus.nats_door import NatsDoor
@@ -116,11 +116,13 @@ class NatsBus:
         """Sends to whoever listens now. Raises ``BusDown``, or ``BadInput`` if it is too big."""
         await self._media.publish(subject, pack(message))
 
+    def post(self, subject: str, message: Message) -> bool:
+        """As ``publish``, where nothing has to be waited for; False: nothing was sent, ``publish`` it."""
+        return self._media.post(subject, pack(message))
+
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
         """Hands each message, in order, to ``handler``; stands once it returns. Raises ``BusDown``."""
-
-        def take(of: str, payload: bytes) -> None:
-            hand_over(handler, of, payload, self.counts)
+        take = taker(handler, self.counts)
 
         async def deliver(message: Msg) -> None:
             take(message.subject, message.data)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,12 @@ _MSG = b"MSG "
 _END = b"\r\n"
 PLAIN = 4
 """Words of a message that wants no answer: ``MSG``, subject, subscription, size."""
+
+
+@functools.lru_cache(4096)
+def _head(subject: str) -> bytes:
+    """Returns what a message for this subject begins with; nothing where it cannot be one."""
+    return b"PUB %b " % subject.encode() if _SUBJECT(subject) else b""
 
 
 FLUSHES_S, FLUSH_BURST = 200.0, 50.0
@@ -98,20 +105,25 @@ class Client(NatsClient):
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
         """See nats-py; what has no headers and wants no answer, while all is well, takes the short way."""
-        is_plain = not reply and headers is None and self._status == NatsClient.CONNECTED
-        if not is_plain or not _SUBJECT(subject) or len(payload) > self._max_payload:
+        if reply or headers is not None or not self.post(subject, payload):
             await super().publish(subject, payload, reply=reply, headers=headers)
-            return
-        command = b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(payload), payload)
+
+    def post(self, subject: str, payload: bytes) -> bool:
+        """Puts a message where the flusher finds it, while all is well; returns whether it did."""
+        head, flusher = _head(subject), self._flusher_task
+        is_well = self._status == NatsClient.CONNECTED and flusher is not None and not flusher.done()
+        if not is_well or not head or len(payload) > self._max_payload:
+            return False
+        command = b"%b%d\r\n%b\r\n" % (head, len(payload), payload)
         self._pending.append(command)
         self._pending_data_size += len(command)
-        if self._flush_queue is None or not self._flush_queue.empty() or self._is_flush_due:
-            return
-        if self._flushes.take(time.monotonic()):
-            await self._flush_pending()
-        else:
-            self._is_flush_due = True
-            asyncio.get_running_loop().call_later(GATHER_S, self._flush)
+        if not self._is_flush_due:
+            if self._flushes.take(time.monotonic()):
+                self._flush()
+            else:
+                self._is_flush_due = True
+                asyncio.get_running_loop().call_later(GATHER_S, self._flush)
+        return True
 
     def _flush(self) -> None:
         """Has what was gathered written; while the connection is gone, whoever makes it anew does that."""
@@ -207,8 +219,8 @@ class _Parser(Parser):
             if end < 0:
                 return at, True
             words = data[at:end].split(b" ")
-            taker = self._takers.get(words[2]) if len(words) == PLAIN and words[3].isdigit() else None
-            if taker is None:
+            taker = self._takers.get(words[2]) if len(words) == PLAIN else None
+            if taker is None or not words[3].isdigit():
                 return at, False
             after = end + 4 + int(words[3])
             if after > size:

@@ -165,6 +165,12 @@ class Link:
         except _GONE as error:
             raise BusDown("the broker is not reachable") from error
 
+    def post(self, subject: str, payload: bytes) -> bool:
+        """Sends what can be sent without waiting; returns whether it was."""
+        client = self._client
+        is_free = client.pending_data_size <= YIELD_BYTES and self.up.is_set()
+        return is_free and client.post(subject, payload)
+
     async def request(
         self, subject: str, payload: bytes, *, timeout_s: float, headers: dict[str, str] | None = None
     ) -> Msg:

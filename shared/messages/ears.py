@@ -63,7 +63,7 @@ class EarsRefused(Message, frozen=True, kw_only=True, tag="ears.refused"):
     retry_after_ms: int = 1000
 
 
-class MicFrame(Message, frozen=True, kw_only=True, tag="mic.frame"):
+class MicFrame(Message, frozen=True, kw_only=True, gc=False, tag="mic.frame"):
     """Signed 16-bit little-endian mono PCM at the lease's rate; usually 20 ms."""
 
     sid: str

@@ -35,7 +35,7 @@ class Synthesize(Message, frozen=True, kw_only=True, tag="work.synthesize"):
     """Of its sound: ``will``: it comes again and again and is worth keeping; ``never``: it must be made."""
 
 
-class AudioChunk(Message, frozen=True, kw_only=True, tag="voice.chunk"):
+class AudioChunk(Message, frozen=True, kw_only=True, gc=False, tag="voice.chunk"):
     """40–100 ms of one segment in the asked format (one or more whole mp3 frames or Opus packets)."""
 
     turn: int
