@@ -142,10 +142,7 @@ class Echo:
         work = job.message
         assert isinstance(work, Synthesize)
         subject = subjects.event(work.gw, work.sid, "tts")
-        working = Working(
-            stage="tts", worker=NAME, turn=work.turn, attempt=work.attempt, segment=work.segment
-        )
-        await self._bus.publish(subject, working)
+        await self._bus.publish(subject, _working(work))
         if (session := await self._claimed(work.sid)) is not None:
             session.speaks, session.chunks, session.samples = work, 0, 0
             return
@@ -189,7 +186,22 @@ class Echo:
                     needed_seq=session.next_seq,
                 )
                 await self._bus.publish(subjects.event(session.opened.gw, sid, "stt"), alive)
+                if session.speaks is not None and not session.chunks:  # until all callers are there
+                    await self._bus.publish(
+                        subjects.event(session.opened.gw, sid, "tts"), _working(session.speaks)
+                    )
             await asyncio.sleep(ALIVE_EVERY_S)
+
+
+def _working(work: Synthesize) -> Working:
+    return Working(
+        stage="tts",
+        worker=NAME,
+        turn=work.turn,
+        attempt=work.attempt,
+        segment=work.segment,
+        take=work.take,
+    )
 
 
 def _chunk(work: Synthesize, pcm: bytes, *, seq: int, start: int) -> AudioChunk:

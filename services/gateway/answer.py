@@ -167,13 +167,6 @@ class Answer:
         if self.marks.segment_at is None:
             self.marks.segment_at = now
 
-    def plays_on(self, chunk: AudioChunk, now: float) -> bool:
-        """Takes the next chunk of what is being played, which is to be sent at once; False: it is not that."""
-        if self.marks.audible_at is None or not self.playout.plays_on(chunk, now):
-            return False
-        self.segments[chunk.segment].beat_at = self.voice_at = now
-        return True
-
     def due(self, policy: TurnPolicy) -> tuple[float, Due, int]:
         """Returns when the next patience ends, whose, and of which segment (-1: none)."""
         dues = [(math.inf if self.is_made else self.deadline, Due.TURN, -1)]

@@ -20,7 +20,7 @@ from websockets.http11 import Request
 from services.gateway.lobby import MESSAGE_BYTES, Lobby, part, reset
 from services.gateway.passage import Passage
 from services.gateway.problems import problem
-from services.gateway.rates import FRAMES_BURST, FRAMES_S, Bucket, Tickets, body_due_s
+from services.gateway.rates import Bucket, body_due_s, frames_allowed
 from services.gateway.wire_frames import BINARY, TEXT
 
 HEAD_BYTES = 65_536
@@ -172,7 +172,7 @@ class Connection(Passage):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._frames = Tickets(FRAMES_S, FRAMES_BURST)
+        self._frames = frames_allowed()
         self._controls = Bucket(CONTROLS_S, CONTROLS_BURST)
         self._fragments_bytes = 0
         self._is_over = False
@@ -205,9 +205,9 @@ class Connection(Passage):
         message = self.whole(data)
         if message is not None:
             kind, content = message
-            if not self._may_speak():
-                return
-            if kind == BINARY:
+            if self._is_over or not self._frames.take(1.0, self.loop.time()):
+                self._may_speak()
+            elif kind == BINARY:
                 self.hand_on(content)
             else:
                 self._hand_on(kind, content)
@@ -273,7 +273,7 @@ class Connection(Passage):
 
     def _may_speak(self) -> bool:
         """Whether one frame of data more may come."""
-        if self._is_over or self._frames.take(self.loop.time()):
+        if self._is_over or self._frames.take(1.0, self.loop.time()):
             return not self._is_over
         self._end(POLICY, "too_many_frames", "so many messages nobody says")
         return False

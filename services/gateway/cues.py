@@ -9,6 +9,7 @@ heard only behind what was received of the one before.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -73,6 +74,8 @@ class Score:
         self._words_due: list[_Word] = []
         self._shapes_due: list[_Shape] = []
         self._take, self._floor_s = 0, 0.0
+        self.due_at_s = math.inf
+        """Before sound that ends later than this, something is to be told."""
 
     def add(self, timing: Timing, received_s: float) -> None:
         """Takes what the voice tells; so much of the segment's sound has been received."""
@@ -82,6 +85,7 @@ class Score:
             self._add_words(timing)
         if timing.visemes:
             self._add_shapes(timing)
+        self._look_ahead()
 
     def _add_words(self, timing: Timing) -> None:
         take, floor_s, first = timing.take, self._floor_s, timing.words[0].begin
@@ -115,11 +119,6 @@ class Score:
             shape for shape in new if shape in self._shapes_due or shape not in before
         ]
 
-    def has_due(self, until_s: float) -> bool:
-        """Whether something is to be told before sound that ends at ``until_s``."""
-        words, shapes = self._words_due, self._shapes_due
-        return bool((words and words[0].from_s < until_s) or (shapes and shapes[0].from_s < until_s))
-
     def due(self, until_s: float, at_ms: float) -> Cues | None:
         """Returns what is to be told before sound that ends at ``until_s``, once; None: nothing.
 
@@ -133,6 +132,7 @@ class Score:
             return None
         self._words_due = [word for word in self._words_due if word.from_s >= until_s]
         self._shapes_due = [shape for shape in self._shapes_due if shape.from_s >= until_s]
+        self._look_ahead()
         return Cues(
             words=tuple(
                 WordCue(word.begin, word.end, at_ms + 1000 * word.from_s, at_ms + 1000 * word.to_s)
@@ -147,6 +147,10 @@ class Score:
         """What is heard from there on is to be told again."""
         self._words_due = [word for word in self._words if word.to_s > from_s]
         self._shapes_due = [shape for shape in self._shapes if shape.from_s >= from_s]
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        self.due_at_s = min((cue.from_s for cue in (*self._words_due, *self._shapes_due)), default=math.inf)
 
     def heard(self, text: str, until_s: float) -> int | None:
         """Returns how many characters of the text were heard by then; None: its words have no times.

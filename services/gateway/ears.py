@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from services.gateway.board import Outlook
 from services.gateway.handover import Handover
-from services.gateway.mic import Frame, MicRing
+from services.gateway.mic import MicRing
 from services.gateway.surroundings import Surroundings
 from shared import subjects
 from shared.errors import BusDown, EvaError, NoResponders, RequestTimedOut
@@ -118,21 +118,17 @@ class Ears:
 
     def hear(self, pcm: bytes) -> None:
         """Takes one frame from the client, and sends it on if that can be done at once."""
-        size, now = self._frame_bytes, self._clock()
-        for start in range(0, len(pcm), size):
-            frame = self.ring.append(pcm[start : start + size], now)
-            if not self._goes_straight(frame):
-                self._more.set()
-
-    def _goes_straight(self, frame: Frame) -> bool:
-        """Sends a frame if all before it was sent and nothing is to be told first; returns whether."""
-        if not self._open_to or frame.seq != self._cursor or self._handover.has_end:
-            return False
-        message = MicFrame(sid=self._sid, seq=frame.seq, pcm=frame.pcm)
-        if not self._bus.post(self._open_to, message):
-            return False
-        self._cursor += 1
-        return True
+        size = self._frame_bytes
+        if len(pcm) > size:
+            for start in range(0, len(pcm), size):
+                self.hear(pcm[start : start + size])
+            return
+        seq = self.ring.append(pcm, self._clock())
+        if self._open_to and seq == self._cursor and not self._handover.has_end:
+            if self._bus.post(self._open_to, MicFrame(sid=self._sid, seq=seq, pcm=pcm)):
+                self._cursor = seq + 1
+                return
+        self._more.set()
 
     def end_utterance(self, *, is_discarded: bool = False) -> None:
         """The client says that the utterance is over, behind the frames heard so far."""

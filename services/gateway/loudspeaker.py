@@ -94,11 +94,16 @@ class Loudspeaker:
             seq=track.seq,
             format=track.format,
             rate_hz=track.rate_hz,
-            duration_ms=round(track.duration_ms, 3),
+            duration_ms=_rounded(track.duration_ms),
             size_bytes=len(payload),
-            start_ms=round(track.begins_ms, 3),
+            start_ms=_rounded(track.begins_ms),
         )
         track.begins_ms += track.duration_ms
         track.head, track.duration_ms = b"", 0.0
         track.seq += 1
         self._sink.emit(event, payload)
+
+
+def _rounded(ms: float) -> float:
+    """Returns it to the microsecond; ``round`` takes a detour through the decimal digits."""
+    return int(1000 * ms + 0.5) / 1000

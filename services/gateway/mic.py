@@ -41,15 +41,15 @@ class MicRing:
         """The oldest frame still held; ``next_seq`` if there is none."""
         return self._frames[0].seq if self._frames else self.next_seq
 
-    def append(self, pcm: bytes, now: float) -> Frame:
-        """Takes one frame in; returns it."""
-        frame = Frame(self.next_seq, pcm, self._end, now)
-        self._frames.append(frame)
-        self.next_seq += 1
+    def append(self, pcm: bytes, now: float) -> int:
+        """Takes one frame in; returns its number."""
+        seq, frames = self.next_seq, self._frames
+        frames.append(Frame(seq, pcm, self._end, now))
+        self.next_seq = seq + 1
         self._end += len(pcm) // BYTES_PER_SAMPLE
-        while self._end - self._frames[0].start > self._max_samples:
-            self._frames.popleft()
-        return frame
+        while self._end - frames[0].start > self._max_samples:
+            frames.popleft()
+        return seq
 
     def trim(self, needed_seq: int) -> None:
         """Forgets the frames before ``needed_seq``."""

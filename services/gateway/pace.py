@@ -32,19 +32,21 @@ class Pace:
         """
         if self._held_at is not None:
             return FOR_EVER
-        room_s = self._ahead_s - min(audio_ms / 1000, self._ahead_s / 2)
+        audio_s, half_s = audio_ms / 1000, self._ahead_s / 2
+        room_s = self._ahead_s - audio_s if audio_s < half_s else half_s
         wait_s = self._ends_at - now - room_s
         return wait_s if wait_s > LEAST_S else 0.0
 
     def leave(self, audio_ms: float, queued_at: float, now: float) -> None:
         """Sound that has waited since ``queued_at`` leaves."""
         if audio_ms > 0:
-            dry_since = max(self._ends_at, queued_at)
+            ends_at = self._ends_at
+            dry_since = ends_at if ends_at > queued_at else queued_at
             if now > dry_since:
                 self.stalled_s += now - dry_since
-            else:
+            elif self.stalled_s:
                 self.stalled_s = max(0.0, self.stalled_s - FORGIVEN * audio_ms / 1000)
-            self._ends_at = max(self._ends_at, now) + audio_ms / 1000
+            self._ends_at = (ends_at if ends_at > now else now) + audio_ms / 1000
 
     def hold(self, now: float) -> None:
         """The client was told to stand still."""

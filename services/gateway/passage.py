@@ -18,7 +18,7 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.streams import StreamReader
 
-from services.gateway.wire_frames import joined, whole
+from services.gateway.wire_frames import Message, joined, whole
 
 SEND = "eva.send"
 """ASGI extension: sends several messages in one go (``send``; raises ``OSError`` when the client is gone), or
@@ -29,8 +29,8 @@ and what comes before the application has received them, are received as usual."
 WAITING_BYTES = 65_536
 """Of messages that the application has not taken: beyond it nothing more is read."""
 _BETWEEN_FRAMES = StreamReader.at_eof.__code__
-SendAll = Callable[[Iterable[str | bytes]], Awaitable[None]]
-SendNow = Callable[[Callable[[Any], Iterable[str | bytes]], Any], bool]
+SendAll = Callable[[Iterable[Message]], Awaitable[None]]
+SendNow = Callable[[Callable[[Any], Iterable[Message]], Any], bool]
 Take = Callable[[str | bytes], bool]
 
 
@@ -58,16 +58,17 @@ class Passage(WebSocketsSansIOProtocol):
         """From now on messages are given to this function first."""
         self._take = take
 
-    async def send_all(self, messages: Iterable[str | bytes]) -> None:
+    async def send_all(self, messages: Iterable[Message]) -> None:
         """Sends messages behind one another; waits while the client takes nothing. Raises ``OSError``."""
         await self.writable.wait()
         if self._is_closed():
             raise ClientDisconnected
         self.transport.write(joined(messages))
 
-    def send_now(self, encode: Callable[[Any], Iterable[str | bytes]], item: Any) -> bool:
+    def send_now(self, encode: Callable[[Any], Iterable[Message]], item: Any) -> bool:
         """Makes an item messages and sends them, if that needs no waiting; returns whether."""
-        if self._is_closed() or not self.writable.is_set():
+        is_closed = self.disconnected or self.close_sent or self.conn.state is not OPEN
+        if is_closed or not self.writable.is_set():
             return False
         self.transport.write(joined(encode(item)))
         return True
@@ -80,12 +81,13 @@ class Passage(WebSocketsSansIOProtocol):
         self._is_fresh = False
         super().data_received(data)
 
-    def whole(self, data: bytes) -> tuple[int, bytes] | None:
+    def whole(self, data: bytes) -> Message | None:
         """Returns kind and content if what has come is one whole message, and nothing else is unfinished."""
-        if self.conn.state is not OPEN or not (self._is_fresh or self._is_between_messages()):
-            return None
-        self._is_fresh = True
-        return whole(data)
+        if not self._is_fresh:
+            if not self._is_between_messages():
+                return None
+            self._is_fresh = True
+        return whole(data) if self.conn.state is OPEN else None
 
     def hand_on(self, message: str | bytes) -> None:
         """Gives a message to the application."""

@@ -111,13 +111,18 @@ class Playout:
         if self._is_held or chunk.segment != self._head:
             return False
         track = self._tracks[chunk.segment]
-        end = chunk.start + chunk.samples
-        end_s = end / chunk.rate_hz
-        if chunk.start != track.received or track.waiting or not track.sent_ms or track.score.has_due(end_s):
+        start, samples, rate_hz = chunk.start, chunk.samples, chunk.rate_hz
+        end_s = (start + samples) / rate_hz
+        if start != track.received or track.waiting or not track.sent_ms or end_s > track.score.due_at_s:
             return False
-        track.received, track.received_s = end, end_s
-        self._note_sending(now)
-        self._count(track, chunk)
+        track.received, track.received_s = start + samples, end_s
+        ends_at = self.ends_at
+        if ends_at is None or ends_at < now or now >= self._forgets_at:
+            self._note_sending(now)
+        self._sent.chunks.append((self.sent_ms, chunk))
+        ms = 1000 * samples / rate_hz
+        track.sent_ms += ms
+        self.sent_ms += ms
         return True
 
     def time(self, timing: Timing) -> None:
@@ -136,7 +141,7 @@ class Playout:
         self._note_sending(now)
         place = len(self._tracks)
         for chunk in chunks:
-            self._sent.note(self.sent_ms, chunk)
+            self._sent.chunks.append((self.sent_ms, chunk))
             ms = 1000 * chunk.samples / chunk.rate_hz
             self._bridges_ms[place] = self._bridges_ms.get(place, 0.0) + ms
             self.sent_ms += ms
@@ -184,7 +189,7 @@ class Playout:
 
     def _count(self, track: _Track, chunk: AudioChunk) -> None:
         """A chunk is sent."""
-        self._sent.note(self.sent_ms, chunk)
+        self._sent.chunks.append((self.sent_ms, chunk))
         ms = 1000 * chunk.samples / chunk.rate_hz
         track.sent_ms += ms
         self.sent_ms += ms
@@ -235,9 +240,10 @@ class Playout:
         """When what was sent will have been played; None if nothing was, or while it is held."""
         if self._first_sent_at is None or self._is_held:
             return None
-        if self._reported is not None:
-            return self._reported.at + max(0.0, self.sent_ms - self._reported.ms) / 1000
-        return self._first_sent_at + self.sent_ms / 1000
+        if self._reported is None:
+            return self._first_sent_at + self.sent_ms / 1000
+        left_ms = self.sent_ms - self._reported.ms
+        return self._reported.at + left_ms / 1000 if left_ms > 0 else self._reported.at
 
     def has_ended(self, now: float) -> bool:
         """Whether all that was sent has been played, if anything was."""

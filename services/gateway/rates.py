@@ -23,7 +23,7 @@ LEAST_BYTES_S = 2048.0
 """A request's body has to come at least this fast, after its first seconds."""
 
 
-AT_ONCE = 10
+FRAMES_AT_ONCE, SOUND_AT_ONCE_S = 10.0, 0.2
 
 
 class RateLimited(EvaError):
@@ -61,22 +61,28 @@ class Bucket:
         return True
 
 
-class Tickets:
-    """One at a time out of a bucket, which is asked for ``AT_ONCE`` of them."""
+class Advance:
+    """What is taken out of a bucket in small amounts: it gives more at once, and is asked seldom.
 
-    def __init__(self, per_s: float, burst: float) -> None:
+    Args:
+        per_s: as the bucket has it.
+        burst: likewise.
+        at_once: so much is taken out in advance.
+    """
+
+    def __init__(self, per_s: float, burst: float, *, at_once: float) -> None:
         self._bucket = Bucket(per_s, burst)
-        self._left = 0
+        self._at_once, self._left = at_once, 0.0
 
-    def take(self, now: float) -> bool:
-        """Takes one; False if there is none."""
-        if self._left:
-            self._left -= 1
+    def take(self, amount: float, now: float) -> bool:
+        """Takes an amount out; False if that much is not there."""
+        if amount <= self._left:
+            self._left -= amount
             return True
-        if self._bucket.take(AT_ONCE, now):
-            self._left = AT_ONCE - 1
+        if self._bucket.take(amount + self._at_once, now):
+            self._left += self._at_once
             return True
-        return self._bucket.take(1.0, now)
+        return self._bucket.take(amount, now)
 
 
 class Intake:
@@ -88,8 +94,8 @@ class Intake:
 
     def __init__(self, *, sound_burst_s: float = SOUND_BURST_S) -> None:
         self._messages = Bucket(MESSAGES_S, MESSAGES_BURST)
-        self._frames = Tickets(FRAMES_S, FRAMES_BURST)
-        self._sound = Bucket(SOUND_S, sound_burst_s)
+        self._frames = frames_allowed()
+        self._sound = Advance(SOUND_S, sound_burst_s, at_once=SOUND_AT_ONCE_S)
         self._told_at: float | None = None
         self._over_at = 0.0
 
@@ -99,8 +105,9 @@ class Intake:
 
     def sound(self, seconds: float, now: float) -> Verdict:
         """Judges a message that carries so much sound."""
-        is_within = self._frames.take(now) and self._sound.take(seconds, now)
-        return Verdict.TAKE if is_within else self._too_much(now)
+        if self._frames.take(1.0, now) and self._sound.take(seconds, now):
+            return Verdict.TAKE
+        return self._too_much(now)
 
     def _too_much(self, now: float) -> Verdict:
         if self._told_at is None or now - self._over_at > PATIENCE_S:
@@ -108,6 +115,11 @@ class Intake:
             return Verdict.COMPLAIN
         self._over_at = now
         return Verdict.CLOSE if now - self._told_at > PATIENCE_S else Verdict.DROP
+
+
+def frames_allowed() -> Advance:
+    """Returns how many messages that carry sound may come."""
+    return Advance(FRAMES_S, FRAMES_BURST, at_once=FRAMES_AT_ONCE)
 
 
 def body_due_s(received_bytes: int, grace_s: float) -> float:

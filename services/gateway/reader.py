@@ -171,12 +171,23 @@ class Reader:
         verdict = self._intake.sound(seconds, now)
         if verdict is not Verdict.TAKE:
             return _refused(verdict)
-        session = self._session
-        if session is None or self._opening is not None:
+        if self._session is None or self._opening is not None:
             self._keep_or_handle(pcm)
-        elif not self._sink.is_left and self._may_hear(seconds):
-            session.hear(pcm)
+        elif not self._sink.is_left:
+            self._give(self._session, pcm, seconds)
         return None
+
+    def _give(self, session: Session, pcm: bytes, seconds: float) -> None:
+        """Charges sound, and has the session hear it; says now and then that the guest may use no more."""
+        try:
+            self._guest.purse.spend_audio(seconds)
+        except LimitReached:
+            now = time.monotonic()
+            if now - self._limit_told_at < LIMIT_TOLD_EVERY_S:
+                return
+            self._limit_told_at = now
+            raise
+        session.hear(pcm)
 
     def _keep_or_handle(self, message: AnyClientMessage | bytes) -> None:
         if self._opening is not None:
@@ -194,8 +205,7 @@ class Reader:
         if session is None:
             self._first(message)
         elif isinstance(message, bytes):
-            if self._may_hear(len(message) / (BYTES_PER_SAMPLE * self._rate_hz)):
-                session.hear(message)
+            self._give(session, message, len(message) / (BYTES_PER_SAMPLE * self._rate_hz))
         else:
             if isinstance(message, UserText):
                 self._guest.check()
@@ -260,17 +270,6 @@ class Reader:
                 self._handle(self._backlog.popleft())
             except EvaError as error:
                 self._tell(error)
-
-    def _may_hear(self, seconds: float) -> bool:
-        """Charges the sound; says now and then that the guest may use no more."""
-        try:
-            self._guest.purse.spend_audio(seconds)
-        except LimitReached:
-            if time.monotonic() - self._limit_told_at < LIMIT_TOLD_EVERY_S:
-                return False
-            self._limit_told_at = time.monotonic()
-            raise
-        return True
 
     def _tell(self, error: EvaError) -> None:
         is_theirs = isinstance(error, BadInput)

@@ -21,16 +21,13 @@ class Sent:
     """Chunks in the order of their playing; milliseconds of the turn's sound."""
 
     def __init__(self) -> None:
-        self._chunks: deque[tuple[float, AudioChunk]] = deque()
-
-    def note(self, begins_ms: float, chunk: AudioChunk) -> None:
-        """A chunk is handed on; ``begins_ms``: where it is played."""
-        self._chunks.append((begins_ms, chunk))
+        self.chunks: deque[tuple[float, AudioChunk]] = deque()
+        """Each as it is handed on, and where it is played."""
 
     def forget(self, played_ms: float) -> None:
         """Lets go of what was played long before."""
-        while self._chunks and _ends_ms(*self._chunks[0]) < played_ms - KEPT_MS:
-            self._chunks.popleft()
+        while self.chunks and _ends_ms(*self.chunks[0]) < played_ms - KEPT_MS:
+            self.chunks.popleft()
 
     def behind(self, ms: float) -> tuple[float, list[AudioChunk]]:
         """Returns the sound from ``ms`` on, and where it begins.
@@ -40,7 +37,7 @@ class Sent:
         """
         begins_ms = ms
         chunks: list[AudioChunk] = []
-        for at_ms, chunk in self._chunks:
+        for at_ms, chunk in self.chunks:
             cut = round((ms - at_ms) * chunk.rate_hz / 1000)
             if cut >= chunk.samples:
                 continue

@@ -132,7 +132,10 @@ class TurnMachine:
         Only for one of the take of which the last input was, and had nothing but its playing as its effect.
         """
         answer = self._answering.answer
-        return answer is not None and answer.plays_on(chunk, now)
+        if answer is None or answer.marks.audible_at is None or not answer.playout.plays_on(chunk, now):
+            return False
+        answer.segments[chunk.segment].beat_at = answer.voice_at = now
+        return True
 
     def _take(self, event: Input, now: float) -> None:
         match event:

@@ -22,6 +22,7 @@ from services.gateway.guests import guest_of
 from services.gateway.outbox import Item, Outbox
 from services.gateway.passage import SEND, SendAll, SendNow
 from services.gateway.reader import NORMAL, Reader
+from services.gateway.wire_frames import BINARY, TEXT, Message
 from shared.errors import EvaError
 from shared.observe import Log
 
@@ -72,10 +73,10 @@ async def _write(writer: Writer, reader: Reader, timeout_s: float) -> None:
         raise
 
 
-def frames(item: Item) -> Iterable[str | bytes]:
+def frames(item: Item) -> Iterable[Message]:
     """Returns what an event of ours is on the wire: its JSON, and its sound right behind it."""
-    text = encode_event(item.event).decode()
-    return (text, item.payload) if isinstance(item.event, AudioEvent) else (text,)
+    text = (TEXT, encode_event(item.event))
+    return (text, (BINARY, item.payload)) if isinstance(item.event, AudioEvent) else (text,)
 
 
 class Writer:
@@ -86,7 +87,7 @@ class Writer:
     """
 
     def __init__(
-        self, websocket: WebSocket, outbox: Outbox, encode: Callable[[Item], Iterable[str | bytes]]
+        self, websocket: WebSocket, outbox: Outbox, encode: Callable[[Item], Iterable[Message]]
     ) -> None:
         self._websocket, self._outbox, self._encode = websocket, outbox, encode
         self._sends = 0
@@ -144,10 +145,10 @@ def sender(websocket: WebSocket) -> SendAll:
         in_one_go: SendAll = extension["send"]
         return in_one_go
 
-    async def one_by_one(messages: Iterable[str | bytes]) -> None:
-        for message in messages:
+    async def one_by_one(messages: Iterable[Message]) -> None:
+        for kind, content in messages:
             await (
-                websocket.send_text(message) if isinstance(message, str) else websocket.send_bytes(message)
+                websocket.send_text(content.decode()) if kind == TEXT else websocket.send_bytes(content)
             )
 
     return one_by_one

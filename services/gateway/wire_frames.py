@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from websockets.frames import apply_mask  # type: ignore[attr-defined] # in C where it was built
 
 TEXT, BINARY = 1, 2
+Message = tuple[int, bytes]
+"""``TEXT`` or ``BINARY``, and the content."""
 _FINAL = 0x80
 _SHORT, _MEDIUM, _LONG = 125, 126, 127
 """The length stands in seven bits; or, behind one of the other two, in 16 or 64 bits (section 5.2)."""
@@ -15,31 +17,22 @@ _MEDIUM_HEAD = struct.Struct(">BBH").pack
 _WHOLE = {_FINAL | TEXT: TEXT, _FINAL | BINARY: BINARY}
 
 
-def framed(message: str | bytes) -> bytes:
-    """Returns a message as a server sends it, in one frame."""
-    return joined((message,))
-
-
-def joined(messages: Iterable[str | bytes]) -> bytes:
+def joined(messages: Iterable[Message]) -> bytes:
     """Returns messages as a server sends them, each in one frame, behind one another."""
     parts: list[bytes] = []
-    for message in messages:
-        if isinstance(message, str):
-            message, first = message.encode(), _FINAL | TEXT
-        else:
-            first = _FINAL | BINARY
-        size = len(message)
+    for kind, content in messages:
+        first, size = _FINAL | kind, len(content)
         if size <= _SHORT:
             head = bytes((first, size))
         elif size < 1 << 16:
             head = _MEDIUM_HEAD(first, _MEDIUM, size)
         else:
             head = bytes((first, _LONG)) + size.to_bytes(8, "big")
-        parts += (head, message)
+        parts += (head, content)
     return b"".join(parts)
 
 
-def whole(data: bytes) -> tuple[int, bytes] | None:
+def whole(data: bytes) -> Message | None:
     """Returns kind and content if a client's bytes are one whole message of 126 to 65,535 bytes, no more.
 
     None of anything else, and of what is not as it should be: that is for whoever reads all frames.

@@ -26,9 +26,9 @@ from shared.bus.nats_link import Link, die
 from shared.bus.nats_pull import NatsSource
 from shared.bus.nats_rush import Sender
 from shared.bus.nats_store import declare
-from shared.bus.wire import pack
+from shared.bus.wire import MAX_BYTES, pack
 from shared.errors import BusDown
-from shared.messages import AnyMessage, Message, decode
+from shared.messages import AnyMessage, Message, decode, encode
 
 
 async def connect(
@@ -118,7 +118,8 @@ class NatsBus:
 
     def post(self, subject: str, message: Message) -> bool:
         """As ``publish``, where nothing has to be waited for; False: nothing was sent, ``publish`` it."""
-        return self._media.post(subject, pack(message))
+        payload = encode(message)
+        return len(payload) <= MAX_BYTES and self._media.post(subject, payload)
 
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
         """Hands each message, in order, to ``handler``; stands once it returns. Raises ``BusDown``."""

@@ -35,7 +35,7 @@ from nats.errors import Error as NatsError
 
 from shared.bus.dispatch import Counts
 from shared.bus.nats_address import read_address, shown
-from shared.bus.nats_client import Client, Taker
+from shared.bus.nats_client import YIELD_BYTES, Client, Taker
 from shared.errors import BusDown, NoResponders, RequestTimedOut
 from shared.observe import Log
 
@@ -47,8 +47,6 @@ RECONNECT_WAIT_S = 0.1
 CONNECT_TIMEOUT_S = 1
 ROUND_TRIP_S = 5.0
 """Longer than it takes to notice that the server is frozen."""
-YIELD_BYTES = 64 * 1024
-"""Waiting to be written: beyond it a publisher lets the writer have a turn."""
 MAX_WAITING_BYTES = 2 * 1024 * 1024
 """The server does not read: what is published now would arrive late, so it is refused."""
 SUBSCRIPTION_BYTES, SUBSCRIPTION_MESSAGES = 32 * 1024 * 1024, 65_536
@@ -80,6 +78,8 @@ class Link:
         """``is_live``: what cannot be sent now is not sent at all."""
         self.up = asyncio.Event()
         self._client = Client()
+        self.post = self._client.post
+        """Sends what can be sent without waiting; returns whether it was."""
         self._name, self._is_live, self._counts = name, is_live, counts
         self._on_change, self._closed = on_change, closed
         self._is_closing = False
@@ -164,12 +164,6 @@ class Link:
             await self._client.publish(subject, payload, reply=reply, headers=headers)
         except _GONE as error:
             raise BusDown("the broker is not reachable") from error
-
-    def post(self, subject: str, payload: bytes) -> bool:
-        """Sends what can be sent without waiting; returns whether it was."""
-        client = self._client
-        is_free = client.pending_data_size <= YIELD_BYTES and self.up.is_set()
-        return is_free and client.post(subject, payload)
 
     async def request(
         self, subject: str, payload: bytes, *, timeout_s: float, headers: dict[str, str] | None = None

@@ -14,10 +14,10 @@ _process = new_token()[-8:]
 _numbers = itertools.count(1)
 
 
-def encode(event: RealtimeEvent) -> str:
+def encode(event: RealtimeEvent) -> bytes:
     """Returns the event as JSON with a fresh ``event_id``; sound is written as base64 in one pass."""
     head = f'{{"event_id":"event_{_process}{next(_numbers):08x}"'.encode()
     frame = bytearray(head)
     _encoder.encode_into(event, frame, len(head))
     frame[len(head)] = ord(",")
-    return frame.decode()
+    return bytes(frame)

@@ -46,6 +46,7 @@ from services.gateway.realtime.events import ErrorEvent, RateLimit, RealtimeEven
 from services.gateway.realtime.formats import expand, rate_hz
 from services.gateway.recordings import Recording, transcribe
 from services.gateway.session import Session
+from services.gateway.wire_frames import TEXT, Message
 from shared.errors import EvaError
 from shared.observe import Log
 
@@ -87,17 +88,17 @@ class Line:
         """Forgets sound of this turn that was not sent yet."""
         self.perform(self.dialect.drop(turn_id))
 
-    def encode(self, item: Item) -> list[str]:
+    def encode(self, item: Item) -> list[Message]:
         """Returns what is sent as an item leaves."""
         event = item.event
         if isinstance(event, RealtimeEvent):
-            return [encode(event)]
+            return [(TEXT, encode(event))]
         if isinstance(event, OurError) and event.turn_id is None:  # the outbox says good-bye
             detail = ErrorDetail(type="server_error", code=event.code, message=event.message)
-            return [encode(ErrorEvent(error=detail))]
+            return [(TEXT, encode(ErrorEvent(error=detail)))]
         told = self.dialect.leaves(event, item.payload, time.monotonic())
         self._arm()
-        return [encode(each) for each in told]
+        return [(TEXT, encode(each)) for each in told]
 
     # ------------------------------------------------------------ what is to be done
 
