@@ -21,7 +21,7 @@ from services.gateway.lobby import MESSAGE_BYTES, Lobby, part, reset
 from services.gateway.passage import Passage
 from services.gateway.problems import problem
 from services.gateway.rates import Bucket, body_due_s, frames_allowed
-from services.gateway.wire_frames import BINARY, TEXT
+from services.gateway.wire_frames import BINARY, TEXT, whole
 
 HEAD_BYTES = 65_536
 PIECE_BYTES = 4096
@@ -202,7 +202,7 @@ class Connection(Passage):
 
     def data_received(self, data: bytes) -> None:
         """Takes in what has come: a whole message at once, else piece by piece."""
-        message = self.whole(data)
+        message = whole(data) if self.is_fresh else self.whole(data)
         if message is not None:
             kind, content = message
             if self._is_over or not self._frames.take(1.0, self.loop.time()):

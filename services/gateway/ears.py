@@ -86,6 +86,28 @@ class EarsWanted:
 class Ears:
     """Ears of one session. ``changed`` is told who listens now, or None and why nobody does."""
 
+    __slots__ = (
+        "_alive_at",
+        "_bus",
+        "_changed",
+        "_clock",
+        "_cursor",
+        "_frame_bytes",
+        "_gw",
+        "_handover",
+        "_is_given_up",
+        "_lease_start",
+        "_more",
+        "_open_to",
+        "_outlook",
+        "_sid",
+        "_since_ms",
+        "_wanted",
+        "claimed",
+        "lease",
+        "ring",
+    )
+
     def __init__(
         self,
         around: Surroundings,
@@ -124,7 +146,7 @@ class Ears:
                 self.hear(pcm[start : start + size])
             return
         seq = self.ring.append(pcm, self._clock())
-        if self._open_to and seq == self._cursor and not self._handover.has_end:
+        if self._open_to and seq == self._cursor:
             if self._bus.post(self._open_to, MicFrame(sid=self._sid, seq=seq, pcm=pcm)):
                 self._cursor = seq + 1
                 return
@@ -133,6 +155,7 @@ class Ears:
     def end_utterance(self, *, is_discarded: bool = False) -> None:
         """The client says that the utterance is over, behind the frames heard so far."""
         self._handover.end_at(self.ring.next_seq, is_discarded=is_discarded)
+        self._open_to = ""  # what comes next comes behind it
         self._more.set()
 
     def is_current(self, event: EarsEvent) -> bool:

@@ -66,7 +66,7 @@ class BottomlessPurse:
         return ()
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, slots=True)
 class Guest:
     """One connection's, or one request's; several guests may have the same key."""
 

@@ -25,6 +25,17 @@ class End:
 class Handover:
     """Of one session; ``hear`` takes the events of the lease that holds, in order."""
 
+    __slots__ = (
+        "_ends",
+        "_finished",
+        "_sent",
+        "_started",
+        "_told",
+        "is_midway",
+        "pace_ms",
+        "prefix",
+    )
+
     def __init__(self, *, pace_ms: float = 0.0) -> None:
         self.prefix = ""
         """What is settled of the utterance in flight, up to the first frame that is kept."""
@@ -43,11 +54,6 @@ class Handover:
     def is_in_flight(self) -> bool:
         """Whether the person waits for an utterance that was begun."""
         return self._started > self._finished
-
-    @property
-    def has_end(self) -> bool:
-        """Whether an end is still to be told."""
-        return self._sent != len(self._ends)
 
     def begin(self) -> None:
         """A new lease begins: it was told all of this, and counts its utterances from 1."""

@@ -30,6 +30,14 @@ ERASED = ErrorEvent(code="session_erased", message="the conversation was erased"
 class LastingSession(Session):
     """Made by ``Hub.session`` for a client that can be left."""
 
+    __slots__ = (
+        "_goes_on",
+        "_grace_s",
+        "_timers",
+        "_wall",
+        "_wire",
+    )
+
     turns = LastingTurns
 
     def __init__(

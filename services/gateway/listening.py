@@ -55,6 +55,21 @@ AGAIN_MS = 1000
 class Listening:
     """Claims ears when they are wanted, and others when the settings change."""
 
+    __slots__ = (
+        "_around",
+        "_before",
+        "_discards",
+        "_ears",
+        "_feed",
+        "_open",
+        "_settings",
+        "_sid",
+        "_sink",
+        "_wanted",
+        "ready",
+        "wish",
+    )
+
     def __init__(self, around: Surroundings, sid: str, sink: Sink, feed: Callable[[Input], object]) -> None:
         self.ready: Callable[[], None] = lambda: None
         """Told when a worker begins to listen."""

@@ -24,6 +24,14 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 class MicRing:
     """Frames of the utterance in flight, at most ``max_s`` seconds; the oldest go first."""
 
+    __slots__ = (
+        "_end",
+        "_frames",
+        "_max_samples",
+        "next_seq",
+        "rate_hz",
+    )
+
     def __init__(self, rate_hz: int, *, max_s: float = 60.0) -> None:
         self.rate_hz = rate_hz
         self._max_samples = int(max_s * rate_hz)

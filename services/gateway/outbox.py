@@ -100,6 +100,23 @@ class Outbox:
         clock: seconds, monotonic.
     """
 
+    __slots__ = (
+        "_audio_ms",
+        "_bytes",
+        "_clock",
+        "_count_error",
+        "_is_spoken_to",
+        "_items",
+        "_leave",
+        "_max_audio_ms",
+        "_max_events",
+        "_more",
+        "_pace",
+        "_quiet",
+        "_turns",
+        "farewell",
+    )
+
     def __init__(
         self,
         count_error: Callable[[str], None],
@@ -125,22 +142,20 @@ class Outbox:
     def emit(self, event: ServerEvent, payload: bytes = b"") -> None:
         """Queues an event of ours; nothing any more once the queue has been finished."""
         if type(event) is AudioEvent:  # the most frequent by far
-            self._play(Item(event, payload, event.turn_id, event.duration_ms))
+            ms = event.duration_ms
+            item = Item(event, payload, event.turn_id, ms)
+            if self._leave is not None and not self._items and self.farewell is None:
+                now = self._clock()
+                if not self._pace.wait_s(ms, now) and self._leave(item):
+                    self._pace.leave(ms, now, now)
+                    return
+            self.put(item)
             return
         self.follow(event)
         self.put(item_of(event, payload))
         if isinstance(event, ErrorEvent) and event.code in SESSION_ENDED:
             # Not at once: the terminal event of the turn in flight is on its way.
             asyncio.get_running_loop().call_soon(self.finish, POLICY, event.code)
-
-    def _play(self, item: Item) -> None:
-        """As ``put``, for sound, which nearly always may leave at once."""
-        if self._leave is not None and not self._items and self.farewell is None:
-            now = self._clock()
-            if not self._pace.wait_s(item.audio_ms, now) and self._leave(item):
-                self._pace.leave(item.audio_ms, now, now)
-                return
-        self.put(item)
 
     def put(self, item: Item) -> None:
         """Queues what is ready to be sent; a dialect that puts its own events lets ``follow`` see ours."""

@@ -49,6 +49,11 @@ class Client(Sink, Protocol):
 class Wire:
     """The sink of such a session."""
 
+    __slots__ = (
+        "_missed",
+        "client",
+    )
+
     def __init__(self, client: Client) -> None:
         self.client: Client | None = client
         self._missed: deque[ServerEvent] = deque(maxlen=MOST_MISSED)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
@@ -39,9 +40,12 @@ class Passage(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._waiting_bytes = 0
+        self._waiting_bytes = self._unread = 0
+        """Of messages that the application has not received, and how many they are."""
         self._take: Take | None = None
-        self._is_fresh = False
+        self._is_full = False
+        """The client takes nothing for the moment."""
+        self.is_fresh = False
         """Nothing unfinished is with the parser, as was seen when a message was last taken."""
 
     def handle_connect(self, event: Request) -> None:
@@ -61,39 +65,54 @@ class Passage(WebSocketsSansIOProtocol):
     async def send_all(self, messages: Iterable[Message]) -> None:
         """Sends messages behind one another; waits while the client takes nothing. Raises ``OSError``."""
         await self.writable.wait()
-        if self._is_closed():
+        if self.disconnected or self.close_sent or self.conn.state is not OPEN:
             raise ClientDisconnected
         self.transport.write(joined(messages))
 
     def send_now(self, encode: Callable[[Any], Iterable[Message]], item: Any) -> bool:
         """Makes an item messages and sends them, if that needs no waiting; returns whether."""
-        is_closed = self.disconnected or self.close_sent or self.conn.state is not OPEN
-        if is_closed or not self.writable.is_set():
+        if self.disconnected or self.close_sent or self._is_full or self.transport.is_closing():
             return False
         self.transport.write(joined(encode(item)))
         return True
 
-    def _is_closed(self) -> bool:
-        return self.disconnected or self.close_sent or self.conn.state is not OPEN
+    def pause_writing(self) -> None:
+        """The client takes nothing."""
+        self._is_full = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """It takes something again."""
+        self._is_full = False
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Takes in what is not one whole message."""
-        self._is_fresh = False
+        self.is_fresh = False
         super().data_received(data)
 
     def whole(self, data: bytes) -> Message | None:
         """Returns kind and content if what has come is one whole message, and nothing else is unfinished."""
-        if not self._is_fresh:
-            if not self._is_between_messages():
+        if not self.is_fresh:
+            if self.conn.state is not OPEN or not self._is_between_messages():
                 return None
-            self._is_fresh = True
-        return whole(data) if self.conn.state is OPEN else None
+            self.is_fresh = True
+        return whole(data)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Waits for what comes next."""
+        received = await super().receive()
+        if received["type"] == "websocket.receive":
+            self._unread -= 1
+        return received
 
     def hand_on(self, message: str | bytes) -> None:
         """Gives a message to the application."""
-        if self.close_sent or (self._take is not None and self.queue.empty() and self._take(message)):
+        is_next = not self._unread
+        if self.close_sent or (is_next and self._take is not None and self._take(message)):
             return
-        self._waiting_bytes = len(message) + (0 if self.queue.empty() else self._waiting_bytes)
+        self._waiting_bytes = len(message) + (0 if is_next else self._waiting_bytes)
+        self._unread += 1
         if isinstance(message, str):
             self.queue.put_nowait({"type": "websocket.receive", "text": message})
         else:

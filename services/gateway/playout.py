@@ -56,6 +56,19 @@ class _Report:
 class Playout:
     """Sound of one turn. ``now`` is in seconds of a monotonic clock."""
 
+    __slots__ = (
+        "_bridges_ms",
+        "_dry_at",
+        "_first_sent_at",
+        "_forgets_at",
+        "_head",
+        "_is_held",
+        "_reported",
+        "_sent",
+        "_tracks",
+        "sent_ms",
+    )
+
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
         self.sent_ms = 0.0
@@ -67,7 +80,8 @@ class Playout:
         self._reported: _Report | None = None
         self._is_held = False
         self._sent = Sent()
-        self._forgets_at = -math.inf
+        self._forgets_at = self._dry_at = -math.inf
+        """When it is time to forget sound, and before when the playback cannot run dry."""
 
     @property
     def is_held(self) -> bool:
@@ -78,13 +92,13 @@ class Playout:
         """Stops the playback where it is."""
         if self._first_sent_at is not None:
             self._reported = _Report(self.played_ms(now), now)
-        self._is_held = True
+        self._is_held, self._dry_at = True, -math.inf
 
     def release(self, now: float) -> None:
         """Lets the playback go on from where it was held; what has become ready meanwhile can be taken."""
         if self._reported is not None:
             self._reported = _Report(self._reported.ms, now)
-        self._is_held = False
+        self._is_held, self._dry_at = False, -math.inf
 
     def open(self, text: str) -> None:
         """The next segment will say this."""
@@ -116,13 +130,13 @@ class Playout:
         if start != track.received or track.waiting or not track.sent_ms or end_s > track.score.due_at_s:
             return False
         track.received, track.received_s = start + samples, end_s
-        ends_at = self.ends_at
-        if ends_at is None or ends_at < now or now >= self._forgets_at:
+        if now >= self._dry_at or now >= self._forgets_at:
             self._note_sending(now)
         self._sent.chunks.append((self.sent_ms, chunk))
         ms = 1000 * samples / rate_hz
         track.sent_ms += ms
         self.sent_ms += ms
+        self._dry_at += ms / 1000
         return True
 
     def time(self, timing: Timing) -> None:
@@ -220,10 +234,12 @@ class Playout:
             self._first_sent_at = now
             self.release(now)
         elif ends_at is not None and ends_at < now:
+            ends_at = now
             self._reported = _Report(self.sent_ms, now)
         if now >= self._forgets_at:
             self._forgets_at = now + FORGETS_EVERY_S
             self._sent.forget(self.played_ms(now))
+        self._dry_at = now if ends_at is None else ends_at
 
     @property
     def head(self) -> int:
@@ -251,7 +267,7 @@ class Playout:
 
     def report(self, ms: float, now: float) -> None:
         """Notes the client's own account of how far it has played."""
-        self._reported = _Report(min(ms, self.sent_ms), now)
+        self._reported, self._dry_at = _Report(min(ms, self.sent_ms), now), -math.inf
 
     def played_ms(self, now: float) -> float:
         """How much was played: the client's last account and the time since then."""

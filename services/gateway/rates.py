@@ -46,6 +46,13 @@ class Verdict(Enum):
 class Bucket:
     """So much per second, and ``burst`` at once after a rest."""
 
+    __slots__ = (
+        "_at",
+        "_burst",
+        "_left",
+        "_per_s",
+    )
+
     def __init__(self, per_s: float, burst: float) -> None:
         self._per_s, self._burst = per_s, burst
         self._left, self._at = burst, -float("inf")
@@ -70,17 +77,24 @@ class Advance:
         at_once: so much is taken out in advance.
     """
 
+    __slots__ = (
+        "_at_once",
+        "_bucket",
+        "left",
+    )
+
     def __init__(self, per_s: float, burst: float, *, at_once: float) -> None:
         self._bucket = Bucket(per_s, burst)
-        self._at_once, self._left = at_once, 0.0
+        self._at_once, self.left = at_once, 0.0
+        """The latter was taken out and not given yet."""
 
     def take(self, amount: float, now: float) -> bool:
         """Takes an amount out; False if that much is not there."""
-        if amount <= self._left:
-            self._left -= amount
+        if amount <= self.left:
+            self.left -= amount
             return True
         if self._bucket.take(amount + self._at_once, now):
-            self._left += self._at_once
+            self.left += self._at_once
             return True
         return self._bucket.take(amount, now)
 
@@ -91,6 +105,14 @@ class Intake:
     Args:
         sound_burst_s: seconds of sound that may come at once.
     """
+
+    __slots__ = (
+        "_frames",
+        "_messages",
+        "_over_at",
+        "_sound",
+        "_told_at",
+    )
 
     def __init__(self, *, sound_burst_s: float = SOUND_BURST_S) -> None:
         self._messages = Bucket(MESSAGES_S, MESSAGES_BURST)
@@ -105,9 +127,13 @@ class Intake:
 
     def sound(self, seconds: float, now: float) -> Verdict:
         """Judges a message that carries so much sound."""
-        if self._frames.take(1.0, now) and self._sound.take(seconds, now):
+        frames, sound = self._frames, self._sound
+        if frames.left >= 1.0 and sound.left >= seconds:  # as nearly always, and as ``take`` does it
+            frames.left -= 1.0
+            sound.left -= seconds
             return Verdict.TAKE
-        return self._too_much(now)
+        is_within = frames.take(1.0, now) and sound.take(seconds, now)
+        return Verdict.TAKE if is_within else self._too_much(now)
 
     def _too_much(self, now: float) -> Verdict:
         if self._told_at is None or now - self._over_at > PATIENCE_S:

@@ -58,6 +58,28 @@ class Reader:
     over in order. Only of a client that sends more than ``BACKLOG`` messages into that nothing is read.
     """
 
+    __slots__ = (
+        "_backlog",
+        "_door",
+        "_gone",
+        "_guest",
+        "_intake",
+        "_limit_told_at",
+        "_opening",
+        "_outbox",
+        "_outcome",
+        "_patience",
+        "_rate_hz",
+        "_renew_at",
+        "_session",
+        "_settled",
+        "_sink",
+        "_tasks",
+        "_wanted",
+        "_websocket",
+        "is_lost",
+    )
+
     def __init__(self, websocket: WebSocket, door: Door, outbox: Outbox, guest: Guest) -> None:
         self._websocket, self._door, self._outbox = websocket, door, outbox
         self.is_lost = False
@@ -101,7 +123,8 @@ class Reader:
 
     def hear(self, message: str | bytes) -> bool:
         """Takes sound as it comes; False: it is to be received, or what follows from it is."""
-        if self._patience is None or self._session is None or self._opening is not None:
+        session = self._session
+        if self._patience is None or session is None or self._opening is not None:
             return False
         if isinstance(message, str) or self._outcome is not None:
             return False
@@ -110,7 +133,12 @@ class Reader:
             self._renew_at = now + (1 - IDLE_SLACK) * self._door.settings.gateway_idle_s / 2
             self._renew(self._patience)
         try:
-            self._outcome = self._take_sound(message, now)
+            seconds = len(message) / (BYTES_PER_SAMPLE * self._rate_hz)
+            verdict = self._intake.sound(seconds, now)
+            if verdict is not Verdict.TAKE:
+                self._outcome = _refused(verdict)
+            elif not self._sink.is_left:
+                self._give(session, message, seconds)
         except EvaError as error:
             self._tell(error)
         except Exception as defect:  # noqa: BLE001 - raised again by ``_read``
@@ -157,25 +185,17 @@ class Reader:
         """Handles one message, or keeps it; returns the code to close with if it was the last one."""
         pcm, now = received.get("bytes"), time.monotonic()
         if pcm is not None:
-            return self._take_sound(pcm, now)
-        verdict = self._intake.message(now)
+            verdict = self._intake.sound(len(pcm) / (BYTES_PER_SAMPLE * self._rate_hz), now)
+        else:
+            verdict = self._intake.message(now)
         if verdict is not Verdict.TAKE:
             return _refused(verdict)
-        message = parse_client(received["text"])
-        self._keep_or_handle(message)
+        message = pcm if pcm is not None else parse_client(received["text"])
+        if self._opening is not None:
+            self._backlog.append(message)
+        else:
+            self._handle(message)
         return NORMAL if isinstance(message, Stop) else None
-
-    def _take_sound(self, pcm: bytes, now: float) -> int | None:
-        """As ``_take``, for sound."""
-        seconds = len(pcm) / (BYTES_PER_SAMPLE * self._rate_hz)
-        verdict = self._intake.sound(seconds, now)
-        if verdict is not Verdict.TAKE:
-            return _refused(verdict)
-        if self._session is None or self._opening is not None:
-            self._keep_or_handle(pcm)
-        elif not self._sink.is_left:
-            self._give(self._session, pcm, seconds)
-        return None
 
     def _give(self, session: Session, pcm: bytes, seconds: float) -> None:
         """Charges sound, and has the session hear it; says now and then that the guest may use no more."""
@@ -188,12 +208,6 @@ class Reader:
             self._limit_told_at = now
             raise
         session.hear(pcm)
-
-    def _keep_or_handle(self, message: AnyClientMessage | bytes) -> None:
-        if self._opening is not None:
-            self._backlog.append(message)
-        else:
-            self._handle(message)
 
     def _handle(self, message: AnyClientMessage | bytes) -> None:
         """Gives a message to the session; opens one first where it needs one."""

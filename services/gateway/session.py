@@ -74,6 +74,31 @@ DEAF_S = 0.2
 class Session:
     """A conversation with one client; made by ``Hub.session``. All but ``run`` is synchronous."""
 
+    __slots__ = (
+        "_alarm",
+        "_clock",
+        "_conversation",
+        "_is_finished",
+        "_is_resumed",
+        "_keeper",
+        "_listening",
+        "_machine",
+        "_observer",
+        "_outbox",
+        "_playing",
+        "_publisher",
+        "_settings",
+        "_sink",
+        "_speaker",
+        "_stock",
+        "_traces",
+        "_working",
+        "key",
+        "name",
+        "owner",
+        "sid",
+    )
+
     turns: type[TurnMachine] = TurnMachine
 
     def __init__(
@@ -239,7 +264,10 @@ class Session:
     def deliver(self, message: AnyMessage) -> None:
         """Takes an event or a checkpoint of this session from the bus."""
         if isinstance(message, AudioChunk):
-            if not self._plays_on(message):
+            is_on = self._playing == (message.turn, message.attempt, message.segment, message.take)
+            if is_on and self._machine.plays_on(message, self._clock()):
+                self._speaker.play(message.turn, message)  # as fifty times a second, past the machine
+            else:
                 self._feed(message)
         elif isinstance(message, EarsEvent):
             self._listening.deliver(message)
@@ -247,18 +275,6 @@ class Session:
             self._keeper.keep(self._conversation.summarise(message))
         else:
             self._feed(message)  # type: ignore[arg-type] # what the machine does not know it ignores
-
-    def _plays_on(self, chunk: AudioChunk) -> bool:
-        """Plays a chunk that goes on with what was played last, from which nothing else follows; or returns False.
-
-        Fifty times a second a session takes this way, past the machine.
-        """
-        if self._playing != (chunk.turn, chunk.attempt, chunk.segment, chunk.take):
-            return False
-        if not self._machine.plays_on(chunk, self._clock()):
-            return False
-        self._speaker.play(chunk.turn, chunk)
-        return True
 
     async def run(self) -> None:
         """Does what must be awaited, in order, until ``finish``."""

@@ -11,6 +11,12 @@ from services.gateway.parked import Unsent
 class Till:
     """A sink that charges a guest for what is said and thought; who has spent too much hears this one out."""
 
+    __slots__ = (
+        "_guest",
+        "_outbox",
+        "is_left",
+    )
+
     def __init__(self, outbox: Outbox, guest: Guest) -> None:
         self._outbox, self._guest = outbox, guest
         self.is_left = False

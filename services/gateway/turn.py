@@ -63,6 +63,15 @@ class State(Enum):
 class TurnMachine:
     """Turns of one session, one at a time. ``turns``: the number of the last one before this machine."""
 
+    __slots__ = (
+        "_ahead",
+        "_answering",
+        "_answers",
+        "_floor",
+        "_later",
+        "_policy",
+    )
+
     def __init__(self, sid: str, policy: TurnPolicy, *, turns: int = 0, clips: Clips | None = None) -> None:
         self._policy = policy
         self._answering = Answering(sid, policy, turns=turns, clips=clips or NoClips())

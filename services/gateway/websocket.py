@@ -86,6 +86,14 @@ class Writer:
     ``ErrorEvent`` by which the outbox says good-bye.
     """
 
+    __slots__ = (
+        "_encode",
+        "_is_sending",
+        "_outbox",
+        "_sends",
+        "_websocket",
+    )
+
     def __init__(
         self, websocket: WebSocket, outbox: Outbox, encode: Callable[[Item], Iterable[Message]]
     ) -> None:
@@ -147,9 +155,7 @@ def sender(websocket: WebSocket) -> SendAll:
 
     async def one_by_one(messages: Iterable[Message]) -> None:
         for kind, content in messages:
-            await (
-                websocket.send_text(content.decode()) if kind == TEXT else websocket.send_bytes(content)
-            )
+            await (websocket.send_text(content.decode()) if kind == TEXT else websocket.send_bytes(content))
 
     return one_by_one
 

@@ -9,6 +9,8 @@ milliseconds, never as a clock reading.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from shared.errors import MalformedMessage
@@ -187,9 +189,8 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(AnyMessage)
 
 
-def encode(message: Message) -> bytes:
-    """Returns the message's bytes on the wire."""
-    return _encoder.encode(message)
+encode: Callable[[Message], bytes] = _encoder.encode
+"""Returns the message's bytes on the wire."""
 
 
 def decode(payload: bytes) -> AnyMessage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import get_args
 
 import msgspec
@@ -125,6 +126,5 @@ def _check_turns(turns: TurnTaking, barge_in: BargeIn) -> None:
         raise BadInput("1 to 20 words make an interruption", param="barge_in.min_words")
 
 
-def encode_event(event: ServerEvent) -> bytes:
-    """Returns the event as JSON in UTF-8."""
-    return _encoder.encode(event)
+encode_event: Callable[[ServerEvent], bytes] = _encoder.encode
+"""Returns the event as JSON in UTF-8."""
