@@ -20,7 +20,7 @@ from websockets.http11 import Request
 from services.gateway.lobby import MESSAGE_BYTES, Lobby, part, reset
 from services.gateway.passage import Passage
 from services.gateway.problems import problem
-from services.gateway.rates import Bucket, body_due_s, frames_allowed
+from services.gateway.rates import FRAMES_AT_ONCE, FRAMES_BURST, FRAMES_S, Bucket, body_due_s
 from services.gateway.wire_frames import BINARY, TEXT, whole
 
 HEAD_BYTES = 65_536
@@ -169,10 +169,12 @@ class Connection(Passage):
     """One WebSocket: can be ended at once, and ends whoever sends what nobody sends who talks."""
 
     lobby: ClassVar[Lobby]
+    __slots__ = ("_controls", "_fragments_bytes", "_frames", "_is_over", "_paid_frames")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._frames = frames_allowed()
+        self._frames, self._paid_frames = Bucket(FRAMES_S, FRAMES_BURST), 0.0
+        """The latter were taken out of the bucket in advance, which is so asked seldom."""
         self._controls = Bucket(CONTROLS_S, CONTROLS_BURST)
         self._fragments_bytes = 0
         self._is_over = False
@@ -205,12 +207,11 @@ class Connection(Passage):
         message = whole(data) if self.is_fresh else self.whole(data)
         if message is not None:
             kind, content = message
-            if self._is_over or not self._frames.take(1.0, self.loop.time()):
-                self._may_speak()
-            elif kind == BINARY:
-                self.hand_on(content)
-            else:
-                self._hand_on(kind, content)
+            if self._may_speak():
+                if kind == BINARY:
+                    self.hand_on(content)
+                else:
+                    self._hand_on(kind, content)
             return
         for at in range(0, len(data), PIECE_BYTES):
             if self._is_over:
@@ -273,8 +274,14 @@ class Connection(Passage):
 
     def _may_speak(self) -> bool:
         """Whether one frame of data more may come."""
-        if self._is_over or self._frames.take(1.0, self.loop.time()):
-            return not self._is_over
+        if self._is_over:
+            return False
+        if self._paid_frames < 1.0:
+            now = self.loop.time()
+            self._paid_frames += next((it for it in (FRAMES_AT_ONCE, 1.0) if self._frames.take(it, now)), 0.0)
+        if self._paid_frames >= 1.0:
+            self._paid_frames -= 1.0
+            return True
         self._end(POLICY, "too_many_frames", "so many messages nobody says")
         return False
 
@@ -287,6 +294,7 @@ class Connection(Passage):
     def _end(self, code: int, reason: str, message: str) -> None:
         """Closes the connection for what the client does; nothing more of it is taken in."""
         self._is_over = True
+        self.shut()
         self.lobby.count(reason)
         self.lobby.hold(self, 0)
         self.stop_keepalive()

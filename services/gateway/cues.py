@@ -160,7 +160,9 @@ class Score:
         self._look_ahead()
 
     def _look_ahead(self) -> None:
-        self.due_at_s = min((cue.from_s for cue in (*self._words_due, *self._shapes_due)), default=math.inf)
+        words, shapes = self._words_due, self._shapes_due
+        times = (*(word.from_s for word in words), *(shape.from_s for shape in shapes))
+        self.due_at_s = min(times, default=math.inf)
 
     def heard(self, text: str, until_s: float) -> int | None:
         """Returns how many characters of the text were heard by then; None: its words have no times.

@@ -24,19 +24,15 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 class MicRing:
     """Frames of the utterance in flight, at most ``max_s`` seconds; the oldest go first."""
 
-    __slots__ = (
-        "_end",
-        "_frames",
-        "_max_samples",
-        "next_seq",
-        "rate_hz",
-    )
+    __slots__ = ("_end", "_frames", "_full_at", "_max_samples", "next_seq", "rate_hz")
 
     def __init__(self, rate_hz: int, *, max_s: float = 60.0) -> None:
         self.rate_hz = rate_hz
         self._max_samples = int(max_s * rate_hz)
         self._frames: deque[Frame] = deque()
         self._end = 0
+        self._full_at = self._max_samples
+        """No frame is too old before the end is here."""
         self.next_seq = 0
 
     @property
@@ -55,8 +51,10 @@ class MicRing:
         frames.append(Frame(seq, pcm, self._end, now))
         self.next_seq = seq + 1
         self._end += len(pcm) // BYTES_PER_SAMPLE
-        while self._end - frames[0].start > self._max_samples:
-            frames.popleft()
+        if self._end > self._full_at:
+            while self._end - frames[0].start > self._max_samples:
+                frames.popleft()
+            self._full_at = frames[0].start + self._max_samples
         return seq
 
     def trim(self, needed_seq: int) -> None:

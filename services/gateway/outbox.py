@@ -89,6 +89,9 @@ class Farewell:
     reason: str
 
 
+Leave = Callable[[Callable[[Item], Any], Item], bool]
+
+
 class Outbox:
     """A queue with one reader.
 
@@ -101,20 +104,9 @@ class Outbox:
     """
 
     __slots__ = (
-        "_audio_ms",
-        "_bytes",
-        "_clock",
-        "_count_error",
-        "_is_spoken_to",
-        "_items",
-        "_leave",
-        "_max_audio_ms",
-        "_max_events",
-        "_more",
-        "_pace",
-        "_quiet",
-        "_turns",
-        "farewell",
+        *("farewell", "_leave", "_encode", "_is_free", "_items", "_clock", "_pace"),  # of each frame
+        *("_audio_ms", "_bytes", "_count_error", "_is_spoken_to", "_max_audio_ms", "_max_events", "_more"),
+        *("_quiet", "_turns"),
     )
 
     def __init__(
@@ -133,7 +125,10 @@ class Outbox:
         self._items: deque[tuple[Item, float]] = deque()
         self._audio_ms, self._bytes = 0.0, 0
         self._more = asyncio.Event()
-        self._leave: Callable[[Item], bool] | None = None
+        self._leave: Leave | None = None
+        self._encode: Callable[[Item], Any] = _as_it_is
+        self._is_free = False
+        """Nothing that was taken is on its way."""
         self._turns: set[str] = set()
         self._is_spoken_to = False
         self._quiet = asyncio.Event()
@@ -144,9 +139,9 @@ class Outbox:
         if type(event) is AudioEvent:  # the most frequent by far
             ms = event.duration_ms
             item = Item(event, payload, event.turn_id, ms)
-            if self._leave is not None and not self._items and self.farewell is None:
+            if self._leave is not None and self._is_free and not self._items and self.farewell is None:
                 now = self._clock()
-                if not self._pace.wait_s(ms, now) and self._leave(item):
+                if not self._pace.wait_s(ms, now) and self._leave(self._encode, item):
                     self._pace.leave(ms, now, now)
                     return
             self.put(item)
@@ -167,7 +162,7 @@ class Outbox:
                 self._pace.hold(now)
             elif isinstance(item.event, Resume):
                 self._pace.release(now)
-        if not self._items and self._leave is not None and self._leaves_now(item, now, self._leave):
+        if not self._items and self._leaves_now(item, now):
             return
         self._items.insert(self._place(item), (item, now))
         self._audio_ms += item.audio_ms
@@ -180,9 +175,12 @@ class Outbox:
         ):
             self._let_go()
 
-    def leave_by(self, leave: Callable[[Item], bool]) -> None:
-        """What need not wait is given to this function in place of being queued, if it returns True."""
-        self._leave = leave
+    def leave_by(self, leave: Leave, encode: Callable[[Item], Any]) -> None:
+        """What need not wait is given to this function in place of being queued, if it returns True.
+
+        It gets what makes an item messages, and the item.
+        """
+        self._leave, self._encode = leave, encode
 
     def drop_audio(self, turn_id: str) -> None:
         """Takes out the sound of this turn that waits; what the client had of it is over."""
@@ -210,9 +208,11 @@ class Outbox:
 
     async def get(self) -> Item | None:
         """Returns the next item once it may leave; None at the end."""
+        self._is_free = True
         while (wait_s := self._wait_s()) > 0:
             self._more.clear()
             await self._for(wait_s)
+        self._is_free = False
         if not self._items:
             return None
         item, queued_at = self._items.popleft()
@@ -252,11 +252,13 @@ class Outbox:
                 return
         (self._quiet.clear if self._turns or self._is_spoken_to else self._quiet.set)()
 
-    def _leaves_now(self, item: Item, now: float, leave: Callable[[Item], bool]) -> bool:
+    def _leaves_now(self, item: Item, now: float) -> bool:
         """Lets an item leave at once, with nothing in front of it; returns whether it has left."""
+        if self._leave is None or not self._is_free:
+            return False
         if item.sound_of is None:
-            return leave(item)
-        if self._pace.wait_s(item.audio_ms, now) > 0 or not leave(item):
+            return self._leave(self._encode, item)
+        if self._pace.wait_s(item.audio_ms, now) > 0 or not self._leave(self._encode, item):
             return False
         self._pace.leave(item.audio_ms, now, now)
         return True
@@ -300,6 +302,10 @@ class Outbox:
         self._items.append((Item(event), self._clock()))
         self._audio_ms, self._bytes = 0.0, 0
         self.finish(TRY_AGAIN_LATER, "slow_client")
+
+
+def _as_it_is(item: Item) -> Item:
+    return item
 
 
 def item_of(event: ServerEvent, payload: bytes = b"") -> Item:

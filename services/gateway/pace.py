@@ -48,12 +48,12 @@ class Pace:
         """Sound that has waited since ``queued_at`` leaves."""
         if audio_ms > 0:
             ends_at = self._ends_at
-            dry_since = ends_at if ends_at > queued_at else queued_at
+            dry_since = max(queued_at, ends_at)
             if now > dry_since:
                 self.stalled_s += now - dry_since
             elif self.stalled_s:
                 self.stalled_s = max(0.0, self.stalled_s - FORGIVEN * audio_ms / 1000)
-            self._ends_at = (ends_at if ends_at > now else now) + audio_ms / 1000
+            self._ends_at = (max(now, ends_at)) + audio_ms / 1000
 
     def hold(self, now: float) -> None:
         """The client was told to stand still."""

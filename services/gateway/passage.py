@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from uvicorn._types import ASGIReceiveEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
@@ -38,13 +38,15 @@ Take = Callable[[str | bytes], bool]
 class Passage(WebSocketsSansIOProtocol):
     """One WebSocket."""
 
+    __slots__ = ("_is_full", "_is_shut", "_take", "_unread", "_waiting_bytes", "is_fresh")
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._waiting_bytes = self._unread = 0
         """Of messages that the application has not received, and how many they are."""
         self._take: Take | None = None
-        self._is_full = False
-        """The client takes nothing for the moment."""
+        self._is_full = self._is_shut = False
+        """The client takes nothing for the moment, or it was told that nothing more will come."""
         self.is_fresh = False
         """Nothing unfinished is with the parser, as was seen when a message was last taken."""
 
@@ -71,10 +73,19 @@ class Passage(WebSocketsSansIOProtocol):
 
     def send_now(self, encode: Callable[[Any], Iterable[Message]], item: Any) -> bool:
         """Makes an item messages and sends them, if that needs no waiting; returns whether."""
-        if self.disconnected or self.close_sent or self._is_full or self.transport.is_closing():
+        if self._is_full or self._is_shut or self.transport.is_closing():
             return False
         self.transport.write(joined(encode(item)))
         return True
+
+    def shut(self) -> None:
+        """Nothing more is sent at once."""
+        self._is_shut = True
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Sends."""
+        await super().send(message)
+        self._is_shut = self._is_shut or self.close_sent
 
     def pause_writing(self) -> None:
         """The client takes nothing."""
@@ -109,7 +120,9 @@ class Passage(WebSocketsSansIOProtocol):
     def hand_on(self, message: str | bytes) -> None:
         """Gives a message to the application."""
         is_next = not self._unread
-        if self.close_sent or (is_next and self._take is not None and self._take(message)):
+        if is_next and self._take is not None and self._take(message):
+            return
+        if self.close_sent:
             return
         self._waiting_bytes = len(message) + (0 if is_next else self._waiting_bytes)
         self._unread += 1

@@ -22,12 +22,11 @@ from services.gateway.cues import Cues, Score
 from services.gateway.sent import Sent, can_be_cut, cut_front
 from shared.messages import AudioChunk, Timing
 
-
 FORGETS_EVERY_S = 1.0
 
 
 @dataclass(slots=True)
-class _Track:
+class Track:
     """The sound of one segment."""
 
     text: str
@@ -65,12 +64,12 @@ class Playout:
         "_is_held",
         "_reported",
         "_sent",
-        "_tracks",
         "sent_ms",
+        "tracks",
     )
 
     def __init__(self) -> None:
-        self._tracks: list[_Track] = []
+        self.tracks: list[Track] = []
         self.sent_ms = 0.0
         """Duration of all sound sent so far."""
         self._bridges_ms: dict[int, float] = {}
@@ -102,11 +101,11 @@ class Playout:
 
     def open(self, text: str) -> None:
         """The next segment will say this."""
-        self._tracks.append(_Track(text))
+        self.tracks.append(Track(text))
 
     def add(self, chunk: AudioChunk) -> bool:
         """Takes a chunk in; False if samples before it are missing (lost on the way)."""
-        track = self._tracks[chunk.segment]
+        track = self.tracks[chunk.segment]
         if chunk.start > track.received:
             return False
         end = chunk.start + chunk.samples
@@ -117,43 +116,31 @@ class Playout:
             track.waiting.append(chunk)
         return True
 
-    def plays_on(self, chunk: AudioChunk, now: float) -> bool:
-        """Takes the chunk that follows what was sent last, and counts it as sent; False: it is another one.
-
-        The same as ``add`` and ``take_playable``, where nothing waits and nothing is to be told beside.
-        """
-        if self._is_held or chunk.segment != self._head:
-            return False
-        track = self._tracks[chunk.segment]
-        start, samples, rate_hz = chunk.start, chunk.samples, chunk.rate_hz
-        end_s = (start + samples) / rate_hz
-        if start != track.received or track.waiting or not track.sent_ms or end_s > track.score.due_at_s:
-            return False
-        track.received, track.received_s = start + samples, end_s
+    def send_on(self, track: Track, chunk: AudioChunk, ms: float, now: float) -> None:
+        """A chunk of the head counts as taken and sent: what ``add`` and ``take_playable`` would do with it."""
         if now >= self._dry_at or now >= self._forgets_at:
             self._note_sending(now)
-        self._sent.chunks.append((self.sent_ms, chunk))
-        ms = 1000 * samples / rate_hz
+        sent_ms = self.sent_ms
+        self._sent.chunks.append((sent_ms, chunk))
         track.sent_ms += ms
-        self.sent_ms += ms
+        self.sent_ms = sent_ms + ms
         self._dry_at += ms / 1000
-        return True
 
     def time(self, timing: Timing) -> None:
         """Takes in when the words of a segment are said."""
-        track = self._tracks[timing.segment]
+        track = self.tracks[timing.segment]
         track.score.add(timing, track.received_s)
 
     def complete(self, segment: int, samples: int) -> bool:
         """All of the segment's chunks were sent; False if some of its samples are missing."""
-        track = self._tracks[segment]
+        track = self.tracks[segment]
         track.is_complete = track.received >= samples
         return track.is_complete
 
     def bridge(self, chunks: Sequence[AudioChunk], now: float) -> None:
         """This sound, of no segment, was sent behind all segments so far; what was sent is through."""
         self._note_sending(now)
-        place = len(self._tracks)
+        place = len(self.tracks)
         for chunk in chunks:
             self._sent.chunks.append((self.sent_ms, chunk))
             ms = 1000 * chunk.samples / chunk.rate_hz
@@ -171,24 +158,24 @@ class Playout:
         The playback counts as being there; it is to be held.
         """
         begins_ms, chunks = self._sent.behind(min(max(0.0, ms), self.sent_ms))
-        for track in (track for track in self._tracks if track.sent_ms):
+        for track in (track for track in self.tracks if track.sent_ms):
             track.score.again((begins_ms - track.at_ms) / 1000)
         self.report(begins_ms, now)
         return begins_ms, chunks
 
     def cut(self) -> None:
         """Drops what was not sent; what is opened next follows what was."""
-        for track in self._tracks[self._head :]:
+        for track in self.tracks[self._head :]:
             track.text = track.text_until(track.at_ms + track.sent_ms, 1 / 1.2) if track.sent_ms else ""
             track.waiting.clear()
             track.is_complete = True
-        self._head = len(self._tracks)
+        self._head = len(self.tracks)
 
     def take_playable(self, now: float) -> list[AudioChunk]:
         """Returns what is next to be sent, in order; it counts as sent. Nothing while it is held."""
         playable: list[AudioChunk] = []
-        while not self._is_held and self._head < len(self._tracks):
-            track = self._tracks[self._head]
+        while not self._is_held and self._head < len(self.tracks):
+            track = self.tracks[self._head]
             while track.waiting:
                 chunk = track.waiting.popleft()
                 if not playable:
@@ -201,7 +188,7 @@ class Playout:
             self._head += 1
         return playable
 
-    def _count(self, track: _Track, chunk: AudioChunk) -> None:
+    def _count(self, track: Track, chunk: AudioChunk) -> None:
         """A chunk is sent."""
         self._sent.chunks.append((self.sent_ms, chunk))
         ms = 1000 * chunk.samples / chunk.rate_hz
@@ -212,7 +199,7 @@ class Playout:
         """Returns what is to be told before these chunks, which were taken just now, by segment."""
         until_s = {chunk.segment: (chunk.start + chunk.samples) / chunk.rate_hz for chunk in chunks}
         due = {
-            segment: self._tracks[segment].score.due(end_s, self._tracks[segment].at_ms)
+            segment: self.tracks[segment].score.due(end_s, self.tracks[segment].at_ms)
             for segment, end_s in until_s.items()
             if segment >= 0
         }
@@ -220,12 +207,12 @@ class Playout:
 
     def text(self, segment: int) -> str:
         """What a segment says."""
-        return self._tracks[segment].text
+        return self.tracks[segment].text
 
     def _begins_ms(self, segment: int) -> float:
         """Where in the turn's sound a segment begins, all before it having been sent."""
         bridges_ms = sum(ms for place, ms in self._bridges_ms.items() if place <= segment)
-        return bridges_ms + sum(track.sent_ms for track in self._tracks[:segment])
+        return bridges_ms + sum(track.sent_ms for track in self.tracks[:segment])
 
     def _note_sending(self, now: float) -> None:
         """Sound is about to be sent: the playback begins, or goes on where it had run dry."""
@@ -249,7 +236,7 @@ class Playout:
     @property
     def answer_ms(self) -> float:
         """Duration of the segments' sound sent so far."""
-        return sum(track.sent_ms for track in self._tracks)
+        return sum(track.sent_ms for track in self.tracks)
 
     @property
     def ends_at(self) -> float | None:
@@ -287,14 +274,14 @@ class Playout:
         heard = self._heard(now)
         return [
             " ".join(track.text.split()[len(said.split()) :])
-            for track, said in zip(self._tracks, heard, strict=True)
+            for track, said in zip(self.tracks, heard, strict=True)
         ]
 
     def _heard(self, now: float) -> list[str]:
         """Returns of each segment the words that were played to their end."""
         left = played_ms = self.played_ms(now)
-        said = [""] * len(self._tracks)
-        for index, track in enumerate(self._tracks):
+        said = [""] * len(self.tracks)
+        for index, track in enumerate(self.tracks):
             left -= self._bridges_ms.get(index, 0.0)
             if left <= 0:
                 break
@@ -309,7 +296,7 @@ class Playout:
 
     def around(self, now: float, *, before: int, ahead: int) -> str:
         """Returns the last so many words that were played, and the next ones behind them."""
-        words = " ".join(track.text for track in self._tracks).split()
+        words = " ".join(track.text for track in self.tracks).split()
         at = len(self.heard(now).split())
         return " ".join(words[max(0, at - before) : at + ahead])
 

@@ -68,37 +68,6 @@ class Bucket:
         return True
 
 
-class Advance:
-    """What is taken out of a bucket in small amounts: it gives more at once, and is asked seldom.
-
-    Args:
-        per_s: as the bucket has it.
-        burst: likewise.
-        at_once: so much is taken out in advance.
-    """
-
-    __slots__ = (
-        "_at_once",
-        "_bucket",
-        "left",
-    )
-
-    def __init__(self, per_s: float, burst: float, *, at_once: float) -> None:
-        self._bucket = Bucket(per_s, burst)
-        self._at_once, self.left = at_once, 0.0
-        """The latter was taken out and not given yet."""
-
-    def take(self, amount: float, now: float) -> bool:
-        """Takes an amount out; False if that much is not there."""
-        if amount <= self.left:
-            self.left -= amount
-            return True
-        if self._bucket.take(amount + self._at_once, now):
-            self.left += self._at_once
-            return True
-        return self._bucket.take(amount, now)
-
-
 class Intake:
     """What comes from one client.
 
@@ -106,18 +75,14 @@ class Intake:
         sound_burst_s: seconds of sound that may come at once.
     """
 
-    __slots__ = (
-        "_frames",
-        "_messages",
-        "_over_at",
-        "_sound",
-        "_told_at",
-    )
+    __slots__ = ("_frames", "_messages", "_over_at", "_paid_frames", "_paid_s", "_sound", "_told_at")
 
     def __init__(self, *, sound_burst_s: float = SOUND_BURST_S) -> None:
         self._messages = Bucket(MESSAGES_S, MESSAGES_BURST)
-        self._frames = frames_allowed()
-        self._sound = Advance(SOUND_S, sound_burst_s, at_once=SOUND_AT_ONCE_S)
+        self._frames = Bucket(FRAMES_S, FRAMES_BURST)
+        self._sound = Bucket(SOUND_S, sound_burst_s)
+        self._paid_frames = self._paid_s = 0.0
+        """Taken out of their buckets in advance, which are so asked seldom."""
         self._told_at: float | None = None
         self._over_at = 0.0
 
@@ -127,13 +92,24 @@ class Intake:
 
     def sound(self, seconds: float, now: float) -> Verdict:
         """Judges a message that carries so much sound."""
-        frames, sound = self._frames, self._sound
-        if frames.left >= 1.0 and sound.left >= seconds:  # as nearly always, and as ``take`` does it
-            frames.left -= 1.0
-            sound.left -= seconds
-            return Verdict.TAKE
-        is_within = frames.take(1.0, now) and sound.take(seconds, now)
-        return Verdict.TAKE if is_within else self._too_much(now)
+        if self._paid_frames < 1.0 or self._paid_s < seconds:
+            self._pay(seconds, now)
+            if self._paid_frames < 1.0 or self._paid_s < seconds:
+                return self._too_much(now)
+        self._paid_frames -= 1.0
+        self._paid_s -= seconds
+        return Verdict.TAKE
+
+    def _pay(self, seconds: float, now: float) -> None:
+        """Takes out what is missing, with some more if there is."""
+        if self._paid_frames < 1.0:
+            self._paid_frames += next((it for it in (FRAMES_AT_ONCE, 1.0) if self._frames.take(it, now)), 0.0)
+        if self._paid_s < seconds:
+            missing_s = seconds - self._paid_s
+            if self._sound.take(missing_s + SOUND_AT_ONCE_S, now):
+                self._paid_s = seconds + SOUND_AT_ONCE_S
+            elif self._sound.take(missing_s, now):
+                self._paid_s = seconds
 
     def _too_much(self, now: float) -> Verdict:
         if self._told_at is None or now - self._over_at > PATIENCE_S:
@@ -141,11 +117,6 @@ class Intake:
             return Verdict.COMPLAIN
         self._over_at = now
         return Verdict.CLOSE if now - self._told_at > PATIENCE_S else Verdict.DROP
-
-
-def frames_allowed() -> Advance:
-    """Returns how many messages that carry sound may come."""
-    return Advance(FRAMES_S, FRAMES_BURST, at_once=FRAMES_AT_ONCE)
 
 
 def body_due_s(received_bytes: int, grace_s: float) -> float:

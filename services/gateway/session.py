@@ -36,6 +36,7 @@ from services.gateway.loudspeaker import Loudspeaker, Sink
 from services.gateway.memory import name_of
 from services.gateway.session_settings import barge_in, is_wanted
 from services.gateway.stock import SessionClips
+from services.gateway.straight import Straight
 from services.gateway.surroundings import Surroundings
 from services.gateway.turn import TurnMachine
 from services.gateway.turn_actions import Take, playing
@@ -79,6 +80,7 @@ class Session:
         "_clock",
         "_conversation",
         "_is_finished",
+        "_is_half_duplex",
         "_is_resumed",
         "_keeper",
         "_listening",
@@ -91,6 +93,7 @@ class Session:
         "_sink",
         "_speaker",
         "_stock",
+        "_straight",
         "_traces",
         "_working",
         "key",
@@ -138,10 +141,12 @@ class Session:
         self._listening = Listening(around, self.key, sink, self._feed)
         self._listening.ready = self._ready
         self._settings = Start()
+        self._is_half_duplex = False
         self._is_resumed = False
         self._is_finished = False
         self._playing: Take | None = None
         """What the last input has had played."""
+        self._straight: Straight | None = None
         self._alarm = Alarm(around.clock, lambda: self._feed(Tick()))
         self._outbox: asyncio.Queue[Work | None] = asyncio.Queue()
         self._working: asyncio.Task[None] | None = None
@@ -171,9 +176,7 @@ class Session:
         Half duplex: while EVA is heard the ears get silence instead, so that their time goes on and an
         utterance in flight comes to its end.
         """
-        is_deaf = self._settings.barge_in.mode == "half_duplex" and self._machine.is_speaking(
-            self._clock(), tail_s=DEAF_S
-        )
+        is_deaf = self._is_half_duplex and self._machine.is_speaking(self._clock(), tail_s=DEAF_S)
         self._listening.hear(bytes(len(pcm)) if is_deaf else pcm)
 
     @property
@@ -252,6 +255,7 @@ class Session:
     def _use(self, start: Start, *, is_resumed: bool) -> bool:
         """Takes the client's settings; True if ears are being claimed, so that ``ready`` will be told."""
         self._settings, self._is_resumed = start, is_resumed
+        self._is_half_duplex = start.barge_in.mode == "half_duplex"
         self._machine.use(barge_in(start), answers=start.turn_taking.answers)
         self._conversation.prefer(language=start.language, voice=start.voice)
         self._publisher.know(persona=start.persona, tools=start.tools)
@@ -264,9 +268,9 @@ class Session:
     def deliver(self, message: AnyMessage) -> None:
         """Takes an event or a checkpoint of this session from the bus."""
         if isinstance(message, AudioChunk):
-            is_on = self._playing == (message.turn, message.attempt, message.segment, message.take)
-            if is_on and self._machine.plays_on(message, self._clock()):
-                self._speaker.play(message.turn, message)  # as fifty times a second, past the machine
+            straight = self._straight
+            if straight is not None and straight.takes(message, self._clock()):
+                self._speaker.play(message.turn, message)
             else:
                 self._feed(message)
         elif isinstance(message, EarsEvent):
@@ -343,6 +347,7 @@ class Session:
             for action in actions:
                 self._do(action)
             before, self._playing = self._playing, playing(event, actions)
+            self._straight = self._machine.straight(self._playing)
             goes_on = self._playing is not None and self._playing == before  # then nothing is due sooner
             if not goes_on and not self._is_finished:
                 self._alarm.set(self._machine.wake_at())

@@ -26,6 +26,8 @@ from services.gateway.clips import Clips, NoClips
 from services.gateway.floor import Floor
 from services.gateway.hearing import Utterance
 from services.gateway.speculation import Ahead
+from services.gateway.straight import Straight, straight
+from services.gateway.turn_actions import Take
 from services.gateway.turn_io import (
     Action,
     Ask,
@@ -47,7 +49,6 @@ from services.gateway.turn_io import (
     UtteranceKey,
     WentOn,
 )
-from shared.messages import AudioChunk
 
 
 class State(Enum):
@@ -135,16 +136,9 @@ class TurnMachine:
         self._floor.settle(before, now)
         return self._answering.out
 
-    def plays_on(self, chunk: AudioChunk, now: float) -> bool:
-        """Takes a chunk that is to be played at once, as the one before it was; False: ``handle`` it.
-
-        Only for one of the take of which the last input was, and had nothing but its playing as its effect.
-        """
-        answer = self._answering.answer
-        if answer is None or answer.marks.audible_at is None or not answer.playout.plays_on(chunk, now):
-            return False
-        answer.segments[chunk.segment].beat_at = answer.voice_at = now
-        return True
+    def straight(self, take: Take | None) -> Straight | None:
+        """Returns a way past this machine, until its next input, for more of what the last one has had played."""
+        return straight(self._answering.answer, take)
 
     def _take(self, event: Input, now: float) -> None:
         match event:

@@ -20,7 +20,7 @@ from services.gateway.connections import ABORT
 from services.gateway.door import Door
 from services.gateway.guests import guest_of
 from services.gateway.outbox import Item, Outbox
-from services.gateway.passage import SEND, SendAll, SendNow
+from services.gateway.passage import SEND, SendAll
 from services.gateway.reader import NORMAL, Reader
 from services.gateway.wire_frames import BINARY, TEXT, Message
 from shared.errors import EvaError
@@ -116,7 +116,7 @@ class Writer:
         """Sends each item once it may leave."""
         send_all = sender(self._websocket)
         if (extension := self._websocket.scope.get("extensions", {}).get(SEND)) is not None:
-            self._outbox.leave_by(self._leaver(extension["send_now"]))
+            self._outbox.leave_by(extension["send_now"], self._encode)
         while (item := await self._outbox.get()) is not None:
             self._is_sending = True
             await send_all(self._encode(item))
@@ -125,15 +125,6 @@ class Writer:
         if (farewell := self._outbox.farewell) is not None:
             self._is_sending = True
             await self._websocket.close(farewell.code, farewell.reason)
-
-    def _leaver(self, send_now: SendNow) -> Callable[[Item], bool]:
-        """Returns what sends an item without waiting, and says whether it could."""
-        encode = self._encode
-
-        def leave(item: Item) -> bool:
-            return not self._is_sending and send_now(encode, item)
-
-        return leave
 
     async def _watch(self, timeout_s: float) -> NoReturn:
         """Looks whether one send takes too long: cheaper than a timer for each of them."""

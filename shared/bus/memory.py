@@ -142,7 +142,6 @@ class MemoryBus:
 
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
         """Hands each message, in order, to ``handler``."""
-
         take = taker(handler, self.counts)
 
         def sink(on: str, payload: bytes, _reply: Reply | None) -> None:

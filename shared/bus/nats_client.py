@@ -122,9 +122,9 @@ class Client(NatsClient):
         head, flusher = _head(subject), self._flusher_task
         if not head or len(payload) > self._max_payload or flusher is None or flusher.done():
             return False
-        command = b"%b%d\r\n%b\r\n" % (head, len(payload), payload)
-        self._pending.append(command)
-        self._pending_data_size += len(command)
+        command = b"%b%d\r\n" % (head, len(payload))
+        self._pending += (command, payload, _END)
+        self._pending_data_size += len(command) + len(payload) + len(_END)
         if not self._is_flush_due:
             if self._flushes.take(time.monotonic()):
                 self._flush()
