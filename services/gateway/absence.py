@@ -37,8 +37,6 @@ from shared.messages import Pending, Rest
 class LastingTurns(TurnMachine):
     """Turns of a session that outlives its client's connection."""
 
-    __slots__ = ()
-
     def handle(self, event: Input, now: float) -> list[Action]:
         """Takes one input; a question is stored as soon as it is asked, for this gateway may be lost."""
         before = self._answering.answer

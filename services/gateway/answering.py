@@ -49,17 +49,6 @@ ECHO_BEFORE, ECHO_AHEAD = 30, 4
 class Answering:
     """The answer in flight. What is to be done is put into ``out``, in order."""
 
-    __slots__ = (
-        "_clips",
-        "_last_filler",
-        "_policy",
-        "_sid",
-        "answer",
-        "is_away",
-        "out",
-        "turns",
-    )
-
     def __init__(self, sid: str, policy: TurnPolicy, *, turns: int, clips: Clips) -> None:
         self.answer: Answer | None = None
         self.turns = turns

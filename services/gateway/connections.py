@@ -173,7 +173,7 @@ class Connection(Passage):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._frames, self._paid_frames = Bucket(FRAMES_S, FRAMES_BURST), 0.0
+        self._frames, self._paid_frames = Bucket(FRAMES_S, FRAMES_BURST), 0
         """The latter were taken out of the bucket in advance, which is so asked seldom."""
         self._controls = Bucket(CONTROLS_S, CONTROLS_BURST)
         self._fragments_bytes = 0
@@ -276,11 +276,10 @@ class Connection(Passage):
         """Whether one frame of data more may come."""
         if self._is_over:
             return False
-        if self._paid_frames < 1.0:
-            now = self.loop.time()
-            self._paid_frames += next((it for it in (FRAMES_AT_ONCE, 1.0) if self._frames.take(it, now)), 0.0)
-        if self._paid_frames >= 1.0:
-            self._paid_frames -= 1.0
+        if not self._paid_frames:
+            self._paid_frames = self._frames.most((FRAMES_AT_ONCE, 1), self.loop.time())
+        if self._paid_frames:
+            self._paid_frames -= 1
             return True
         self._end(POLICY, "too_many_frames", "so many messages nobody says")
         return False

@@ -68,16 +68,6 @@ class _Shape:
 class Score:
     """The words and visemes of one segment, in order; seconds of its own sound."""
 
-    __slots__ = (
-        "_floor_s",
-        "_shapes",
-        "_shapes_due",
-        "_take",
-        "_words",
-        "_words_due",
-        "due_at_s",
-    )
-
     def __init__(self) -> None:
         self._words: list[_Word] = []
         self._shapes: list[_Shape] = []

@@ -48,7 +48,7 @@ SILENT_S = 1.3
 """A worker says that it is alive every 0.5 s; after this it counts as lost …"""
 SILENT_IN_FLIGHT_S = 0.6
 """… and after this while an utterance is in flight, when it says so every 0.2 s."""
-CHECK_S = 0.1
+LATE_S = 0.1
 NOBODY: dict[Outlook, tuple[str, int]] = {
     "busy": ("all who can listen are taken", 3000),
     "starting": ("those who will listen are just starting", 1000),
@@ -86,7 +86,7 @@ class EarsWanted:
 class Ears:
     """Ears of one session. ``changed`` is told who listens now, or None and why nobody does."""
 
-    __slots__ = (
+    __slots__ = (  # those of each frame first
         "_alive_at",
         "_bus",
         "_changed",
@@ -102,6 +102,7 @@ class Ears:
         "_outlook",
         "_sid",
         "_since_ms",
+        "_ticks",
         "_wanted",
         "claimed",
         "lease",
@@ -121,7 +122,7 @@ class Ears:
         self.ring = MicRing(wanted.rate_hz)
         self.claimed: EarsClaimed | None = None
         self._bus, self._gw, self._sid = around.bus, around.gw, sid
-        self._clock, self._outlook = around.clock, around.ears_outlook
+        self._clock, self._outlook, self._ticks = around.clock, around.ears_outlook, around.ticks
         self._wanted = wanted
         self._changed = changed
         self.lease: int = 0 if after is None else after.lease
@@ -146,11 +147,11 @@ class Ears:
                 self.hear(pcm[start : start + size])
             return
         seq = self.ring.append(pcm, self._clock())
-        if self._open_to and seq == self._cursor:
-            if self._bus.post(self._open_to, MicFrame(sid=self._sid, seq=seq, pcm=pcm)):
-                self._cursor = seq + 1
-                return
-        self._more.set()
+        is_next = self._open_to and seq == self._cursor
+        if is_next and self._bus.post(self._open_to, MicFrame(sid=self._sid, seq=seq, pcm=pcm)):
+            self._cursor = seq + 1
+        else:
+            self._more.set()
 
     def end_utterance(self, *, is_discarded: bool = False) -> None:
         """The client says that the utterance is over, behind the frames heard so far."""
@@ -193,8 +194,7 @@ class Ears:
 
     async def run(self) -> None:
         """Claims a worker and feeds it, again and again, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._check(), name="ears-check")
+        with self._ticks.calling(self._look):
             while True:
                 self.claimed = await self._claim()
                 self._changed(self.claimed)
@@ -291,13 +291,9 @@ class Ears:
         silent_s = SILENT_IN_FLIGHT_S if self._handover.is_in_flight else SILENT_S
         return self._is_given_up or self._clock() - self._alive_at >= silent_s
 
-    async def _check(self) -> None:
-        """Wakes the feeding when the worker has been silent for too long, so that it is noticed without frames."""
-        while True:
-            due_at = self._clock() + CHECK_S
-            await asyncio.sleep(CHECK_S)
-            late_s = self._clock() - due_at
-            if late_s > CHECK_S:  # it was this process that stood still: what came meanwhile is not read yet
-                self._alive_at += late_s
-            if self._is_lost():
-                self._more.set()
+    def _look(self, late_s: float) -> None:
+        """Wakes the feeding if the worker has been silent for too long: so it is noticed without frames."""
+        if late_s > LATE_S:  # it was this process that stood still: what came meanwhile is not read yet
+            self._alive_at += late_s
+        if self._is_lost():
+            self._more.set()

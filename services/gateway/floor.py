@@ -38,17 +38,6 @@ ECHO_TAIL_S = 1.0
 class Floor:
     """Holds, stops and resumes the answer in flight."""
 
-    __slots__ = (
-        "_answering",
-        "_hears_herself",
-        "_last_words",
-        "_policy",
-        "barge_in",
-        "hearing",
-        "silent_since",
-        "unanswered",
-    )
-
     def __init__(self, answering: Answering, policy: TurnPolicy) -> None:
         self.barge_in = BargeIn()
         self.hearing = Hearing()

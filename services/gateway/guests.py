@@ -85,6 +85,11 @@ class Guest:
         async with self.purse.session():
             yield
 
+    @property
+    def is_charged(self) -> bool:
+        """Whether it is to be noted what the guest uses."""
+        return not isinstance(self.purse, BottomlessPurse)
+
     def check(self) -> None:
         """Raises ``LimitReached`` if no turn may begin now."""
         self.purse.check()

@@ -25,17 +25,6 @@ class End:
 class Handover:
     """Of one session; ``hear`` takes the events of the lease that holds, in order."""
 
-    __slots__ = (
-        "_ends",
-        "_finished",
-        "_sent",
-        "_started",
-        "_told",
-        "is_midway",
-        "pace_ms",
-        "prefix",
-    )
-
     def __init__(self, *, pace_ms: float = 0.0) -> None:
         self.prefix = ""
         """What is settled of the utterance in flight, up to the first frame that is kept."""

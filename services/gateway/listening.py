@@ -55,7 +55,7 @@ AGAIN_MS = 1000
 class Listening:
     """Claims ears when they are wanted, and others when the settings change."""
 
-    __slots__ = (
+    __slots__ = (  # those of each frame first
         "_around",
         "_before",
         "_discards",

@@ -49,13 +49,7 @@ class _Track:
 class Loudspeaker:
     """Puts the chunks of each turn into one container."""
 
-    __slots__ = (
-        "_begins_ms",
-        "_sink",
-        "_track",
-        "_turn_id",
-        "_wanted",
-    )
+    __slots__ = ("_begins_ms", "_sink", "_track", "_turn_id", "_wanted")
 
     def __init__(self, sink: Sink, turn_id: Callable[[int], str]) -> None:
         self._sink = sink

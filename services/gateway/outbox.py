@@ -103,10 +103,23 @@ class Outbox:
         clock: seconds, monotonic.
     """
 
-    __slots__ = (
-        *("farewell", "_leave", "_encode", "_is_free", "_items", "_clock", "_pace"),  # of each frame
-        *("_audio_ms", "_bytes", "_count_error", "_is_spoken_to", "_max_audio_ms", "_max_events", "_more"),
-        *("_quiet", "_turns"),
+    __slots__ = (  # those of each frame first
+        "_audio_ms",
+        "_bytes",
+        "_clock",
+        "_count_error",
+        "_encode",
+        "_is_idle",
+        "_is_spoken_to",
+        "_items",
+        "_leave",
+        "_max_audio_ms",
+        "_max_events",
+        "_more",
+        "_pace",
+        "_quiet",
+        "_turns",
+        "farewell",
     )
 
     def __init__(
@@ -125,10 +138,10 @@ class Outbox:
         self._items: deque[tuple[Item, float]] = deque()
         self._audio_ms, self._bytes = 0.0, 0
         self._more = asyncio.Event()
-        self._leave: Leave | None = None
+        self._leave: Leave = _stays
         self._encode: Callable[[Item], Any] = _as_it_is
-        self._is_free = False
-        """Nothing that was taken is on its way."""
+        self._is_idle = False
+        """Whoever takes from the queue waits, and nothing waits in it."""
         self._turns: set[str] = set()
         self._is_spoken_to = False
         self._quiet = asyncio.Event()
@@ -139,7 +152,7 @@ class Outbox:
         if type(event) is AudioEvent:  # the most frequent by far
             ms = event.duration_ms
             item = Item(event, payload, event.turn_id, ms)
-            if self._leave is not None and self._is_free and not self._items and self.farewell is None:
+            if self._is_idle:
                 now = self._clock()
                 if not self._pace.wait_s(ms, now) and self._leave(self._encode, item):
                     self._pace.leave(ms, now, now)
@@ -162,8 +175,9 @@ class Outbox:
                 self._pace.hold(now)
             elif isinstance(item.event, Resume):
                 self._pace.release(now)
-        if not self._items and self._leaves_now(item, now):
+        if self._is_idle and self._leaves_now(item, now):
             return
+        self._is_idle = False
         self._items.insert(self._place(item), (item, now))
         self._audio_ms += item.audio_ms
         self._bytes += len(item.payload)
@@ -204,15 +218,16 @@ class Outbox:
         """Takes nothing more; ``get`` returns None once what waits has been taken. The first call counts."""
         if self.farewell is None:
             self.farewell = Farewell(code, reason)
+        self._is_idle = False
         self._more.set()
 
     async def get(self) -> Item | None:
         """Returns the next item once it may leave; None at the end."""
-        self._is_free = True
         while (wait_s := self._wait_s()) > 0:
+            self._is_idle = not self._items
             self._more.clear()
             await self._for(wait_s)
-        self._is_free = False
+        self._is_idle = False
         if not self._items:
             return None
         item, queued_at = self._items.popleft()
@@ -254,8 +269,6 @@ class Outbox:
 
     def _leaves_now(self, item: Item, now: float) -> bool:
         """Lets an item leave at once, with nothing in front of it; returns whether it has left."""
-        if self._leave is None or not self._is_free:
-            return False
         if item.sound_of is None:
             return self._leave(self._encode, item)
         if self._pace.wait_s(item.audio_ms, now) > 0 or not self._leave(self._encode, item):
@@ -302,6 +315,10 @@ class Outbox:
         self._items.append((Item(event), self._clock()))
         self._audio_ms, self._bytes = 0.0, 0
         self.finish(TRY_AGAIN_LATER, "slow_client")
+
+
+def _stays(_encode: Callable[[Item], Any], _item: Item) -> bool:
+    return False
 
 
 def _as_it_is(item: Item) -> Item:

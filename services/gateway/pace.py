@@ -16,12 +16,7 @@ LEAST_S = 0.001
 class Pace:
     """The playback of one client. Times are seconds of one monotonic clock."""
 
-    __slots__ = (
-        "_ahead_s",
-        "_ends_at",
-        "_held_at",
-        "stalled_s",
-    )
+    __slots__ = ("_ahead_s", "_ends_at", "_held_at", "stalled_s")
 
     def __init__(self, ahead_s: float) -> None:
         self._ahead_s = ahead_s

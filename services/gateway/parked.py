@@ -49,10 +49,7 @@ class Client(Sink, Protocol):
 class Wire:
     """The sink of such a session."""
 
-    __slots__ = (
-        "_missed",
-        "client",
-    )
+    __slots__ = ("_missed", "client")
 
     def __init__(self, client: Client) -> None:
         self.client: Client | None = client

@@ -38,7 +38,7 @@ Take = Callable[[str | bytes], bool]
 class Passage(WebSocketsSansIOProtocol):
     """One WebSocket."""
 
-    __slots__ = ("_is_full", "_is_shut", "_take", "_unread", "_waiting_bytes", "is_fresh")
+    __slots__ = ("_is_full", "_is_shut", "_take", "_unread", "_waiting_bytes", "_wire", "is_fresh")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -53,6 +53,7 @@ class Passage(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         """Offers the application to send several messages in one go, and to take them at once."""
         super().handle_connect(event)
+        self._wire = self.transport  # this one is found faster
         if self.response.status_code == 101:
             offered: dict[str, dict[object, object]] = {
                 SEND: {"send": self.send_all, "send_now": self.send_now},
@@ -73,9 +74,9 @@ class Passage(WebSocketsSansIOProtocol):
 
     def send_now(self, encode: Callable[[Any], Iterable[Message]], item: Any) -> bool:
         """Makes an item messages and sends them, if that needs no waiting; returns whether."""
-        if self._is_full or self._is_shut or self.transport.is_closing():
+        if self._is_full or self._is_shut or self._wire.is_closing():
             return False
-        self.transport.write(joined(encode(item)))
+        self._wire.write(joined(encode(item)))
         return True
 
     def shut(self) -> None:

@@ -55,19 +55,6 @@ class _Report:
 class Playout:
     """Sound of one turn. ``now`` is in seconds of a monotonic clock."""
 
-    __slots__ = (
-        "_bridges_ms",
-        "_dry_at",
-        "_first_sent_at",
-        "_forgets_at",
-        "_head",
-        "_is_held",
-        "_reported",
-        "_sent",
-        "sent_ms",
-        "tracks",
-    )
-
     def __init__(self) -> None:
         self.tracks: list[Track] = []
         self.sent_ms = 0.0
@@ -79,8 +66,7 @@ class Playout:
         self._reported: _Report | None = None
         self._is_held = False
         self._sent = Sent()
-        self._forgets_at = self._dry_at = -math.inf
-        """When it is time to forget sound, and before when the playback cannot run dry."""
+        self._forgets_at = -math.inf
 
     @property
     def is_held(self) -> bool:
@@ -91,13 +77,13 @@ class Playout:
         """Stops the playback where it is."""
         if self._first_sent_at is not None:
             self._reported = _Report(self.played_ms(now), now)
-        self._is_held, self._dry_at = True, -math.inf
+        self._is_held = True
 
     def release(self, now: float) -> None:
         """Lets the playback go on from where it was held; what has become ready meanwhile can be taken."""
         if self._reported is not None:
             self._reported = _Report(self._reported.ms, now)
-        self._is_held, self._dry_at = False, -math.inf
+        self._is_held = False
 
     def open(self, text: str) -> None:
         """The next segment will say this."""
@@ -116,15 +102,13 @@ class Playout:
             track.waiting.append(chunk)
         return True
 
-    def send_on(self, track: Track, chunk: AudioChunk, ms: float, now: float) -> None:
-        """A chunk of the head counts as taken and sent: what ``add`` and ``take_playable`` would do with it."""
-        if now >= self._dry_at or now >= self._forgets_at:
-            self._note_sending(now)
-        sent_ms = self.sent_ms
-        self._sent.chunks.append((sent_ms, chunk))
-        track.sent_ms += ms
-        self.sent_ms = sent_ms + ms
-        self._dry_at += ms / 1000
+    def send_on(self, chunk: AudioChunk, now: float) -> None:
+        """The next chunk of the head was taken and sent: as ``add`` and ``take_playable`` would have it."""
+        track = self.tracks[chunk.segment]
+        track.received = chunk.start + chunk.samples
+        track.received_s = track.received / chunk.rate_hz
+        self._note_sending(now)
+        self._count(track, chunk)
 
     def time(self, timing: Timing) -> None:
         """Takes in when the words of a segment are said."""
@@ -221,12 +205,10 @@ class Playout:
             self._first_sent_at = now
             self.release(now)
         elif ends_at is not None and ends_at < now:
-            ends_at = now
             self._reported = _Report(self.sent_ms, now)
         if now >= self._forgets_at:
             self._forgets_at = now + FORGETS_EVERY_S
             self._sent.forget(self.played_ms(now))
-        self._dry_at = now if ends_at is None else ends_at
 
     @property
     def head(self) -> int:
@@ -254,7 +236,7 @@ class Playout:
 
     def report(self, ms: float, now: float) -> None:
         """Notes the client's own account of how far it has played."""
-        self._reported, self._dry_at = _Report(min(ms, self.sent_ms), now), -math.inf
+        self._reported = _Report(min(ms, self.sent_ms), now)
 
     def played_ms(self, now: float) -> float:
         """How much was played: the client's last account and the time since then."""

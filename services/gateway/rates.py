@@ -7,6 +7,7 @@ was stalled and catches up. Who sends more is told so once (``COMPLAIN``); what 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum, auto
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ LEAST_BYTES_S = 2048.0
 """A request's body has to come at least this fast, after its first seconds."""
 
 
-FRAMES_AT_ONCE, SOUND_AT_ONCE_S = 10.0, 0.2
+FRAMES_AT_ONCE, SOUND_AT_ONCE_S = 10, 0.2
 
 
 class RateLimited(EvaError):
@@ -67,6 +68,10 @@ class Bucket:
         self._left -= amount
         return True
 
+    def most(self, amounts: Iterable[int], now: float) -> int:
+        """Takes out the first of some amounts that is there; returns it, or 0."""
+        return next((amount for amount in amounts if self.take(amount, now)), 0)
+
 
 class Intake:
     """What comes from one client.
@@ -81,7 +86,7 @@ class Intake:
         self._messages = Bucket(MESSAGES_S, MESSAGES_BURST)
         self._frames = Bucket(FRAMES_S, FRAMES_BURST)
         self._sound = Bucket(SOUND_S, sound_burst_s)
-        self._paid_frames = self._paid_s = 0.0
+        self._paid_frames, self._paid_s = 0, 0.0
         """Taken out of their buckets in advance, which are so asked seldom."""
         self._told_at: float | None = None
         self._over_at = 0.0
@@ -92,18 +97,18 @@ class Intake:
 
     def sound(self, seconds: float, now: float) -> Verdict:
         """Judges a message that carries so much sound."""
-        if self._paid_frames < 1.0 or self._paid_s < seconds:
+        if not self._paid_frames or self._paid_s < seconds:
             self._pay(seconds, now)
-            if self._paid_frames < 1.0 or self._paid_s < seconds:
+            if not self._paid_frames or self._paid_s < seconds:
                 return self._too_much(now)
-        self._paid_frames -= 1.0
+        self._paid_frames -= 1
         self._paid_s -= seconds
         return Verdict.TAKE
 
     def _pay(self, seconds: float, now: float) -> None:
         """Takes out what is missing, with some more if there is."""
-        if self._paid_frames < 1.0:
-            self._paid_frames += next((it for it in (FRAMES_AT_ONCE, 1.0) if self._frames.take(it, now)), 0.0)
+        if not self._paid_frames:
+            self._paid_frames = self._frames.most((FRAMES_AT_ONCE, 1), now)
         if self._paid_s < seconds:
             missing_s = seconds - self._paid_s
             if self._sound.take(missing_s + SOUND_AT_ONCE_S, now):

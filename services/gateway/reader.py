@@ -58,12 +58,13 @@ class Reader:
     over in order. Only of a client that sends more than ``BACKLOG`` messages into that nothing is read.
     """
 
-    __slots__ = (
+    __slots__ = (  # those of each frame first
         "_backlog",
         "_door",
         "_gone",
         "_guest",
         "_intake",
+        "_is_charged",
         "_limit_told_at",
         "_opening",
         "_outbox",
@@ -85,7 +86,7 @@ class Reader:
         self.is_lost = False
         """The client is gone without a good-bye: its session waits for it."""
         self._sink = Till(outbox, guest)
-        self._guest = guest
+        self._guest, self._is_charged = guest, guest.is_charged
         self._session: Session | None = None
         self._opening: asyncio.Task[None] | None = None
         self._tasks = asyncio.TaskGroup()
@@ -138,7 +139,10 @@ class Reader:
             if verdict is not Verdict.TAKE:
                 self._outcome = _refused(verdict)
             elif not self._sink.is_left:
-                self._give(session, message, seconds)
+                if self._is_charged:
+                    self._give(session, message, seconds)
+                else:
+                    session.hear(message)
         except EvaError as error:
             self._tell(error)
         except Exception as defect:  # noqa: BLE001 - raised again by ``_read``

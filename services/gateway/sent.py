@@ -20,8 +20,6 @@ _SAMPLE_BYTES = {"pcm": 2, "mulaw": 1, "alaw": 1}
 class Sent:
     """Chunks in the order of their playing; milliseconds of the turn's sound."""
 
-    __slots__ = ("chunks",)
-
     def __init__(self) -> None:
         self.chunks: deque[tuple[float, AudioChunk]] = deque()
         """Each as it is handed on, and where it is played."""

@@ -75,7 +75,7 @@ DEAF_S = 0.2
 class Session:
     """A conversation with one client; made by ``Hub.session``. All but ``run`` is synchronous."""
 
-    __slots__ = (
+    __slots__ = (  # those of each frame first
         "_alarm",
         "_clock",
         "_conversation",
@@ -343,6 +343,8 @@ class Session:
     def _feed(self, event: Input) -> str:
         """Gives the machine an input, does what it says, and returns the id of the newest turn."""
         if not self._is_finished:
+            if self._straight is not None:
+                self._straight.settle()
             actions = self._machine.handle(event, self._clock())
             for action in actions:
                 self._do(action)

@@ -1,9 +1,10 @@
 """The straight way of sound through a session: what goes on with what was played last. Pure.
 
 Of fifty chunks a second nearly all follow from the one before: the next samples of the same take, to be sent
-at once, with nothing to be told beside. The turn machine finds that out with the first of them; whatever it is
-given besides, it may think otherwise, so a way is good until its next input. All that a chunk changes is here,
-and touches as few objects as can be: with hundreds of sessions it is the processor's cache that they wait for.
+at once, with nothing to be told beside. The turn machine has found that out with the first of them, and may
+think otherwise at its next input; until then they go past it, and before that it is told of them.
+
+With hundreds of sessions it is memory that a processor waits for, so as few objects are touched as can be.
 """
 
 from __future__ import annotations
@@ -16,25 +17,31 @@ from shared.messages import AudioChunk
 class Straight:
     """Of one take, of which a chunk was played at the last input, and nothing but that came of it."""
 
-    __slots__ = ("_answer", "_playout", "_segment", "_take", "_track")
+    __slots__ = ("_answer", "_due_at_s", "_next", "_number", "_take", "_taken")
 
     def __init__(self, answer: Answer, take: Take) -> None:
-        number = take[2]
-        self._answer, self._take = answer, take
-        self._segment, self._playout = answer.segments[number], answer.playout
-        self._track = answer.playout.tracks[number]
+        self._answer, self._take, self._number = answer, take, take[2]
+        track = answer.playout.tracks[self._number]
+        self._next, self._due_at_s = track.received, track.score.due_at_s
+        self._taken: list[tuple[AudioChunk, float]] = []
 
     def takes(self, chunk: AudioChunk, now: float) -> bool:
         """Takes a chunk that is to be sent at once; False: the machine has to look at it."""
-        track, start, samples, rate_hz = self._track, chunk.start, chunk.samples, chunk.rate_hz
-        end_s = (start + samples) / rate_hz
-        is_next = start == track.received and end_s <= track.score.due_at_s
-        if not is_next or (chunk.turn, chunk.attempt, chunk.segment, chunk.take) != self._take:
+        end = chunk.start + chunk.samples
+        if chunk.start != self._next or end / chunk.rate_hz > self._due_at_s:
             return False
-        track.received, track.received_s = start + samples, end_s
-        self._playout.send_on(track, chunk, 1000 * samples / rate_hz, now)
-        self._segment.beat_at = self._answer.voice_at = now
+        if (chunk.turn, chunk.attempt, chunk.segment, chunk.take) != self._take:
+            return False
+        self._next = end
+        self._taken.append((chunk, now))
         return True
+
+    def settle(self) -> None:
+        """The answer gets to know what was taken; to be called before the machine's next input."""
+        for chunk, now in self._taken:
+            self._answer.playout.send_on(chunk, now)
+            self._answer.segments[self._number].beat_at = self._answer.voice_at = now
+        self._taken.clear()
 
 
 def straight(answer: Answer | None, take: Take | None) -> Straight | None:

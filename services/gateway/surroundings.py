@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from services.gateway.board import Outlook
 from services.gateway.memory import Memory
 from services.gateway.stock import Stock
+from services.gateway.ticks import Ticks
 from services.gateway.turn_io import Note, TurnPolicy, TurnReport
 from shared.bus import Bus
 from shared.trace import UNTRACED, Tracer
@@ -44,6 +45,7 @@ class Surroundings:
     """Speech that is made ahead; None: there is none."""
     tracer: Tracer = UNTRACED
     """Collects what was done for a turn."""
+    ticks: Ticks = field(default_factory=Ticks)
     ears_outlook: Callable[[], Outlook] = lambda: "unknown"
     """Why nobody can listen, as far as that is known."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from services.gateway.chat_protocol import AudioEvent, ErrorEvent, ServerEvent
 from services.gateway.guests import Guest, LimitReached
 from services.gateway.outbox import Outbox
@@ -11,14 +13,10 @@ from services.gateway.parked import Unsent
 class Till:
     """A sink that charges a guest for what is said and thought; who has spent too much hears this one out."""
 
-    __slots__ = (
-        "_guest",
-        "_outbox",
-        "is_left",
-    )
+    __slots__ = ("_guest", "_is_charged", "_outbox", "is_left")
 
     def __init__(self, outbox: Outbox, guest: Guest) -> None:
-        self._outbox, self._guest = outbox, guest
+        self._outbox, self._guest, self._is_charged = outbox, guest, guest.is_charged
         self.is_left = False
         """The session has left this client for another one, or for nobody."""
 
@@ -33,13 +31,15 @@ class Till:
     def emit(self, event: ServerEvent, payload: bytes = b"") -> None:
         """Queues an event."""
         self._outbox.emit(event, payload)
-        try:
-            if isinstance(event, AudioEvent):
-                self._guest.purse.spend_audio(event.duration_ms / 1000)
-            elif (usage := getattr(event, "usage", None)) is not None:
-                self._guest.spend_tokens(usage.input_tokens + usage.output_tokens)
-        except LimitReached:
-            pass
+        if self._is_charged:
+            with contextlib.suppress(LimitReached):
+                self._charge(event)
+
+    def _charge(self, event: ServerEvent) -> None:
+        if isinstance(event, AudioEvent):
+            self._guest.spend_audio(event.duration_ms / 1000)
+        elif (usage := getattr(event, "usage", None)) is not None:
+            self._guest.spend_tokens(usage.input_tokens + usage.output_tokens)
 
     def drop_audio(self, turn_id: str) -> None:
         """Forgets sound of this turn."""

@@ -64,15 +64,6 @@ class State(Enum):
 class TurnMachine:
     """Turns of one session, one at a time. ``turns``: the number of the last one before this machine."""
 
-    __slots__ = (
-        "_ahead",
-        "_answering",
-        "_answers",
-        "_floor",
-        "_later",
-        "_policy",
-    )
-
     def __init__(self, sid: str, policy: TurnPolicy, *, turns: int = 0, clips: Clips | None = None) -> None:
         self._policy = policy
         self._answering = Answering(sid, policy, turns=turns, clips=clips or NoClips())
@@ -137,7 +128,7 @@ class TurnMachine:
         return self._answering.out
 
     def straight(self, take: Take | None) -> Straight | None:
-        """Returns a way past this machine, until its next input, for more of what the last one has had played."""
+        """Returns a way past this machine for more of what its last input has had played, until the next."""
         return straight(self._answering.answer, take)
 
     def _take(self, event: Input, now: float) -> None:

@@ -86,14 +86,6 @@ class Writer:
     ``ErrorEvent`` by which the outbox says good-bye.
     """
 
-    __slots__ = (
-        "_encode",
-        "_is_sending",
-        "_outbox",
-        "_sends",
-        "_websocket",
-    )
-
     def __init__(
         self, websocket: WebSocket, outbox: Outbox, encode: Callable[[Item], Iterable[Message]]
     ) -> None:
