@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ from shared.queues import TTS_WORK
 
 NAME = "echo"
 SLOTS = 2000
-ALIVE_EVERY_S = 0.5
+ALIVE_EVERY_S, PARTS = 0.5, 10
 CLAIMED_WITHIN_S = 0.5
 """A client of the Realtime API claims ears with its first sound, which may cross its question."""
 TONE = (0.3 * 32767 * np.sin(np.arange(12_000) / 20)).astype("<i2").tobytes()
@@ -56,6 +57,7 @@ class Session:
     """One session whose microphone is held."""
 
     opened: OpenEars
+    number: int
     next_seq: int = 0
     speaks: Synthesize | None = None
     """The segment that the sound belongs to."""
@@ -116,6 +118,7 @@ class Echo:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(consumer.run())
             tasks.create_task(self._tell())
+            tasks.create_task(self._tell_sessions())
 
     def hear(self, message: AnyMessage) -> bytes:
         """Returns what the broker is to be told at a message from a microphone."""
@@ -135,7 +138,7 @@ class Echo:
 
     def _claim(self, message: AnyMessage) -> Message:
         assert isinstance(message, OpenEars)
-        self._sessions[message.sid] = Session(message)
+        self._sessions[message.sid] = Session(message, len(self._sessions))
         return EarsClaimed(worker=NAME, engine=NAME, device="cpu")
 
     async def _speak(self, job: Job) -> None:
@@ -169,7 +172,7 @@ class Echo:
         return self._sessions.get(sid)
 
     async def _tell(self) -> None:
-        """Says that both workers live, and that each microphone is heard."""
+        """Says that both workers live."""
         stages: tuple[Stage, ...] = ("stt", "tts")
         while True:
             for stage in stages:
@@ -178,19 +181,24 @@ class Echo:
                     stage=stage, worker=NAME, state="ready", pid=os.getpid(), engines=[engine], slots=SLOTS
                 )
                 await self._bus.publish(subjects.fact(stage, NAME), facts)
-            for sid, session in list(self._sessions.items()):
-                alive = EarsAlive(
-                    lease=session.opened.lease,
-                    worker=NAME,
-                    next_seq=session.next_seq,
-                    needed_seq=session.next_seq,
-                )
-                await self._bus.publish(subjects.event(session.opened.gw, sid, "stt"), alive)
-                if session.speaks is not None and not session.chunks:  # until all callers are there
-                    await self._bus.publish(
-                        subjects.event(session.opened.gw, sid, "tts"), _working(session.speaks)
-                    )
             await asyncio.sleep(ALIVE_EVERY_S)
+
+    async def _tell_sessions(self) -> None:
+        """Says that each microphone is heard: not of all at once, as nobody's sessions begin at once."""
+        for part in itertools.cycle(range(PARTS)):
+            for sid, session in list(self._sessions.items()):
+                if session.number % PARTS == part:
+                    await self._tell_of(sid, session)
+            await asyncio.sleep(ALIVE_EVERY_S / PARTS)
+
+    async def _tell_of(self, sid: str, session: Session) -> None:
+        opened, speaks = session.opened, session.speaks
+        alive = EarsAlive(
+            lease=opened.lease, worker=NAME, next_seq=session.next_seq, needed_seq=session.next_seq
+        )
+        await self._bus.publish(subjects.event(opened.gw, sid, "stt"), alive)
+        if speaks is not None and not session.chunks:  # until all callers are there
+            await self._bus.publish(subjects.event(opened.gw, sid, "tts"), _working(speaks))
 
 
 def _working(work: Synthesize) -> Working:

@@ -17,6 +17,7 @@ from services.gateway.handover import Handover
 from services.gateway.mic import MicRing
 from services.gateway.surroundings import Surroundings
 from shared import subjects
+from shared.bus import Outlet
 from shared.errors import BusDown, EvaError, NoResponders, RequestTimedOut
 from shared.messages import (
     CloseEars,
@@ -98,7 +99,7 @@ class Ears:
         "_is_given_up",
         "_lease_start",
         "_more",
-        "_open_to",
+        "_outlet",
         "_outlook",
         "_sid",
         "_since_ms",
@@ -136,8 +137,8 @@ class Ears:
         """The worker lets go of the lease."""
         self._more = asyncio.Event()
         self._frame_bytes = 2 * wanted.rate_hz * FRAME_MS // 1000
-        self._open_to = ""
-        """Where frames go as they come; empty: they wait for ``_feed``."""
+        self._outlet: Outlet | None = None
+        """Where frames go as they come; None: they wait for ``_feed``."""
 
     def hear(self, pcm: bytes) -> None:
         """Takes one frame from the client, and sends it on if that can be done at once."""
@@ -147,8 +148,9 @@ class Ears:
                 self.hear(pcm[start : start + size])
             return
         seq = self.ring.append(pcm, self._clock())
-        is_next = self._open_to and seq == self._cursor
-        if is_next and self._bus.post(self._open_to, MicFrame(sid=self._sid, seq=seq, pcm=pcm)):
+        outlet = self._outlet
+        is_next = outlet is not None and seq == self._cursor
+        if is_next and outlet.post(MicFrame(sid=self._sid, seq=seq, pcm=pcm)):
             self._cursor = seq + 1
         else:
             self._more.set()
@@ -156,7 +158,7 @@ class Ears:
     def end_utterance(self, *, is_discarded: bool = False) -> None:
         """The client says that the utterance is over, behind the frames heard so far."""
         self._handover.end_at(self.ring.next_seq, is_discarded=is_discarded)
-        self._open_to = ""  # what comes next comes behind it
+        self._outlet = None  # what comes next comes behind it
         self._more.set()
 
     def is_current(self, event: EarsEvent) -> bool:
@@ -265,6 +267,7 @@ class Ears:
         self._alive_at, self._is_given_up = self._clock(), False
         self._handover.begin()
         subject = subjects.mic(worker, self._sid)
+        outlet = self._bus.outlet(subject)
         with contextlib.suppress(BusDown):
             while not self._is_lost():
                 while (end := self._handover.take_end(self._cursor)) is not None:
@@ -276,16 +279,16 @@ class Ears:
                     self._cursor += 1
                     await self._bus.publish(subject, MicFrame(sid=self._sid, seq=frame.seq, pcm=frame.pcm))
                 else:
-                    await self._nap(subject)
+                    await self._nap(outlet)
 
-    async def _nap(self, subject: str) -> None:
+    async def _nap(self, outlet: Outlet) -> None:
         """Waits until something is to be done that cannot go straight."""
         self._more.clear()
-        self._open_to = subject
+        self._outlet = outlet
         try:
             await self._more.wait()
         finally:
-            self._open_to = ""
+            self._outlet = None
 
     def _is_lost(self) -> bool:
         silent_s = SILENT_IN_FLIGHT_S if self._handover.is_in_flight else SILENT_S

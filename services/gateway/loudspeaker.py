@@ -36,6 +36,8 @@ class _Track:
     format: Format
     rate_hz: int
     container: Container
+    is_plain: bool
+    """It leaves sound as it is."""
     head: bytes
     """The container's beginning, until it was sent."""
     seq: int = 0
@@ -73,13 +75,13 @@ class Loudspeaker:
         if track is None or track.turn != turn:
             container = make_container(self._wanted.format, chunk.rate_hz)
             form, name = self._wanted.format, self._turn_id(turn)
-            track = _Track(turn, name, form, chunk.rate_hz, container, head=container.open())
+            is_plain = isinstance(container, Joined)
+            track = _Track(turn, name, form, chunk.rate_hz, container, is_plain, head=container.open())
             track.begins_ms, self._begins_ms = self._begins_ms, 0.0
             self._track = track
         track.segment = chunk.segment
         track.duration_ms += 1000 * chunk.samples / chunk.rate_hz
-        is_plain = type(track.container) is Joined
-        data = chunk.data if is_plain else track.container.add(chunk.data, chunk.packets, chunk.samples)
+        data = chunk.data if track.is_plain else track.container.add(chunk.data, chunk.packets, chunk.samples)
         self._send(track, data)
 
     def close(self, turn: int) -> None:

@@ -129,6 +129,13 @@ class Bucket(Protocol):
         """
 
 
+class Outlet(Protocol):
+    """Publishes to one subject what can be sent without waiting."""
+
+    def post(self, message: Message) -> bool:
+        """As ``Bus.publish``; False: nothing was sent, ``publish`` it."""
+
+
 class Bus(Protocol):
     """A connection to the broker; made by ``await …connect(…)``, ended by ``close``."""
 
@@ -139,8 +146,8 @@ class Bus(Protocol):
     async def publish(self, subject: str, message: Message) -> None:
         """Sends to whoever listens now. Raises ``BusDown`` at once rather than buffer."""
 
-    def post(self, subject: str, message: Message) -> bool:
-        """As ``publish``, where nothing has to be waited for; False: nothing was sent, ``publish`` it."""
+    def outlet(self, subject: str) -> Outlet:
+        """Returns a shorter way for who publishes to one subject fifty times a second."""
 
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
         """Hands each message, in order, to ``handler``; of subscribers with the same ``queue`` one gets it.

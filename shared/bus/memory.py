@@ -20,9 +20,9 @@ from shared.bus.dispatch import Counts, answer, taker
 from shared.bus.jobs import PullConsumer
 from shared.bus.memory_bucket import MemoryBucket
 from shared.bus.memory_queue import MemorySource, StoredQueue
-from shared.bus.wire import matches, pack
+from shared.bus.wire import MAX_BYTES, matches, pack
 from shared.errors import BusDown, NoResponders, RequestTimedOut
-from shared.messages import AnyMessage, Message, decode
+from shared.messages import AnyMessage, Message, decode, encode
 
 Reply = Callable[[bytes], None]
 Sink = Callable[[str, bytes, Reply | None], None]
@@ -133,12 +133,9 @@ class MemoryBus:
         self._check()
         self.broker.route(subject, payload)
 
-    def post(self, subject: str, message: Message) -> bool:
-        """As ``publish``, where nothing has to be waited for; False: nothing was sent."""
-        payload = pack(message)
-        if self.is_up:
-            self.broker.route(subject, payload)
-        return self.is_up
+    def outlet(self, subject: str) -> MemoryOutlet:
+        """Returns a shorter way for who publishes to one subject fifty times a second."""
+        return MemoryOutlet(self, subject)
 
     async def subscribe(self, subject: str, handler: Handler, *, queue: str = "") -> Subscription:
         """Hands each message, in order, to ``handler``."""
@@ -227,3 +224,18 @@ class MemoryBus:
     async def close(self) -> None:
         """Disconnects."""
         self.abort()
+
+
+class MemoryOutlet:
+    """Publishes to one subject."""
+
+    def __init__(self, bus: MemoryBus, subject: str) -> None:
+        self._bus, self._subject = bus, subject
+
+    def post(self, message: Message) -> bool:
+        """As ``MemoryBus.publish``; False: nothing was sent."""
+        payload = encode(message)
+        is_sent = self._bus.is_up and len(payload) <= MAX_BYTES
+        if is_sent:
+            self._bus.broker.route(self._subject, payload)
+        return is_sent

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import re
 import sys
 import time
@@ -25,6 +24,8 @@ from nats.aio.subscription import Subscription
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 from shared.bus.nats_socket import Socket
+from shared.bus.wire import MAX_BYTES
+from shared.messages import Message, encode
 
 Taker = Callable[[str, bytes], None]
 """Gets subject and payload; must neither raise nor wait."""
@@ -35,7 +36,6 @@ PLAIN = 4
 """Words of a message that wants no answer: ``MSG``, subject, subscription, size."""
 
 
-@functools.lru_cache(4096)
 def _head(subject: str) -> bytes:
     """Returns what a message for this subject begins with; nothing where it cannot be one."""
     return b"PUB %b " % subject.encode() if _SUBJECT(subject) else b""
@@ -108,19 +108,22 @@ class Client(NatsClient):
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
         """See nats-py; what has no headers and wants no answer, while all is well, takes the short way."""
-        is_plain = not reply and headers is None
-        if not is_plain or not self.post(subject, payload, sys.maxsize):
+        head = _head(subject) if not reply and headers is None else b""
+        if not self.put(head, payload, sys.maxsize):
             await super().publish(subject, payload, reply=reply, headers=headers)
 
-    def post(self, subject: str, payload: bytes, most_waiting: int = YIELD_BYTES) -> bool:
-        """Puts a message where the flusher finds it, while all is well; returns whether it did.
+    def put(self, head: bytes, payload: bytes, most_waiting: int) -> bool:
+        """Puts a message where it is written from soon, while all is well; returns whether it did.
 
-        ``most_waiting``: bytes that may be there already.
+        Args:
+            head: what it begins with (``_head``); nothing: it is none for this way.
+            payload: its content.
+            most_waiting: bytes that may be there already.
         """
-        if self._status != NatsClient.CONNECTED or self._pending_data_size > most_waiting:
+        flusher = self._flusher_task
+        if self._status != NatsClient.CONNECTED or flusher is None or flusher.done() or not head:
             return False
-        head, flusher = _head(subject), self._flusher_task
-        if not head or len(payload) > self._max_payload or flusher is None or flusher.done():
+        if self._pending_data_size > most_waiting or len(payload) > self._max_payload:
             return False
         command = b"%b%d\r\n" % (head, len(payload))
         self._pending += (command, payload, _END)
@@ -134,10 +137,19 @@ class Client(NatsClient):
         return True
 
     def _flush(self) -> None:
-        """Has what was gathered written; while the connection is gone, whoever makes it anew does that."""
+        """Writes what was gathered, or has the flusher do it, which can wait for a server that does not read.
+
+        While the connection is gone, whoever makes it anew does that.
+        """
         self._is_flush_due = False
         queue = self._flush_queue
-        if queue is not None and queue.empty() and self._status == NatsClient.CONNECTED and self._pending:
+        if queue is None or not queue.empty() or self._status != NatsClient.CONNECTED or not self._pending:
+            return
+        if isinstance(self._transport, Socket) and self._transport.is_empty:
+            data = b"".join(self._pending)
+            self._pending, self._pending_data_size = [], 0
+            self._transport.write(data)
+        else:
             queue.put_nowait(asyncio.get_running_loop().create_future())
 
     async def request(self, *args: Any, **kwargs: Any) -> Msg:
@@ -172,6 +184,20 @@ class Client(NatsClient):
         self.cut()  # an attempt that got no greeting leaves its socket behind
         with _cancellable():
             await super()._connect_to_server(s)
+
+
+class ClientOutlet:
+    """Publishes messages to one subject."""
+
+    __slots__ = ("_client", "_head")
+
+    def __init__(self, client: Client, subject: str) -> None:
+        self._client, self._head = client, _head(subject)
+
+    def post(self, message: Message) -> bool:
+        """Sends what can be sent without waiting; returns whether it was."""
+        payload = encode(message)
+        return len(payload) <= MAX_BYTES and self._client.put(self._head, payload, YIELD_BYTES)
 
 
 @contextlib.contextmanager

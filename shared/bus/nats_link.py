@@ -35,7 +35,7 @@ from nats.errors import Error as NatsError
 
 from shared.bus.dispatch import Counts
 from shared.bus.nats_address import read_address, shown
-from shared.bus.nats_client import YIELD_BYTES, Client, Taker
+from shared.bus.nats_client import YIELD_BYTES, Client, ClientOutlet, Taker
 from shared.errors import BusDown, NoResponders, RequestTimedOut
 from shared.observe import Log
 
@@ -78,8 +78,6 @@ class Link:
         """``is_live``: what cannot be sent now is not sent at all."""
         self.up = asyncio.Event()
         self._client = Client()
-        self.post = self._client.post
-        """Sends what can be sent without waiting; returns whether it was."""
         self._name, self._is_live, self._counts = name, is_live, counts
         self._on_change, self._closed = on_change, closed
         self._is_closing = False
@@ -164,6 +162,10 @@ class Link:
             await self._client.publish(subject, payload, reply=reply, headers=headers)
         except _GONE as error:
             raise BusDown("the broker is not reachable") from error
+
+    def outlet(self, subject: str) -> ClientOutlet:
+        """Returns what sends to one subject whatever can be sent without waiting."""
+        return ClientOutlet(self._client, subject)
 
     async def request(
         self, subject: str, payload: bytes, *, timeout_s: float, headers: dict[str, str] | None = None

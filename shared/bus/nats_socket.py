@@ -23,6 +23,12 @@ class Socket(TcpTransport):
         """Whether it is there: before it is connected, too, or nats-py would make one of its own."""
         return True
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is connected, and nothing that was written waits for the server to read."""
+        writer = self._io_writer
+        return writer is not None and not writer.transport.get_write_buffer_size()
+
     def write(self, payload: bytes) -> None:
         """Has bytes sent."""
         with contextlib.suppress(RuntimeError):
