@@ -203,23 +203,30 @@ class Connection(Passage):
         reset(self.transport)
 
     def data_received(self, data: bytes) -> None:
-        """Takes in what has come: a whole message at once, else piece by piece."""
-        message = whole(data) if self.is_fresh else self.whole(data)
-        if message is not None:
-            kind, content = message
-            if self._may_speak():
-                if kind == BINARY:
-                    self.hand_on(content)
-                else:
-                    self._hand_on(kind, content)
+        """Takes in what has come: whole messages at once, else piece by piece."""
+        at = self._take_whole(data) if self.is_fresh or self.begins_message() else 0
+        if at == len(data):
             return
-        for at in range(0, len(data), PIECE_BYTES):
+        for begin in range(at, len(data), PIECE_BYTES):
             if self._is_over:
                 return
-            super().data_received(data[at : at + PIECE_BYTES])
+            super().data_received(data[begin : begin + PIECE_BYTES])
         unfinished = len(self.conn.reader.buffer) + self._fragments_bytes
         if not self._is_over and not self.lobby.hold(self, unfinished):
             self._end(TRY_AGAIN_LATER, "large_messages", "too many large messages are on their way")
+
+    def _take_whole(self, data: bytes) -> int:
+        """Takes the whole messages at the beginning; returns where they end."""
+        at = 0
+        while (message := whole(data, at)) is not None:
+            kind, content, at = message
+            if not self._may_speak():
+                return len(data)
+            if kind == BINARY:
+                self.hand_on(content)
+            else:
+                self._hand_on(kind, content)
+        return at
 
     async def send(self, message: ASGISendEvent) -> None:
         """Sends; a handshake that was answered with a refusal is complete, too."""

@@ -19,7 +19,7 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.streams import StreamReader
 
-from services.gateway.wire_frames import Message, joined, whole
+from services.gateway.wire_frames import Message, joined
 
 SEND = "eva.send"
 """ASGI extension: sends several messages in one go (``send``; raises ``OSError`` when the client is gone), or
@@ -103,13 +103,10 @@ class Passage(WebSocketsSansIOProtocol):
         self.is_fresh = False
         super().data_received(data)
 
-    def whole(self, data: bytes) -> Message | None:
-        """Returns kind and content if what has come is one whole message, and nothing else is unfinished."""
-        if not self.is_fresh:
-            if self.conn.state is not OPEN or not self._is_between_messages():
-                return None
-            self.is_fresh = True
-        return whole(data)
+    def begins_message(self) -> bool:
+        """Whether what comes now begins a message; it is looked at only where that is not known."""
+        self.is_fresh = self.is_fresh or (self.conn.state is OPEN and self._is_between_messages())
+        return self.is_fresh
 
     async def receive(self) -> ASGIReceiveEvent:
         """Waits for what comes next."""

@@ -32,13 +32,17 @@ def joined(messages: Iterable[Message]) -> bytes:
     return b"".join(parts)
 
 
-def whole(data: bytes) -> Message | None:
-    """Returns kind and content if a client's bytes are one whole message of 126 to 65,535 bytes, no more.
+def whole(data: bytes, at: int) -> tuple[int, bytes, int] | None:
+    """Returns kind and content if a whole message of 126 to 65,535 bytes begins there, and where it ends.
 
     None of anything else, and of what is not as it should be: that is for whoever reads all frames.
     """
-    size = len(data) - 8
-    if size <= _SHORT or data[1] != (_FINAL | _MEDIUM) or int.from_bytes(data[2:4], "big") != size:
+    begin = at + 8
+    if len(data) <= begin or data[at + 1] != (_FINAL | _MEDIUM):
         return None
-    kind = _WHOLE.get(data[0])
-    return None if kind is None else (kind, apply_mask(data[8:], data[4:8]))
+    size = int.from_bytes(data[at + 2 : at + 4], "big")
+    end = begin + size
+    kind = _WHOLE.get(data[at])
+    if size <= _SHORT or end > len(data) or kind is None:
+        return None
+    return kind, apply_mask(data[begin:end], data[at + 4 : begin]), end

@@ -35,7 +35,7 @@ from nats.errors import Error as NatsError
 
 from shared.bus.dispatch import Counts
 from shared.bus.nats_address import read_address, shown
-from shared.bus.nats_client import YIELD_BYTES, Client, ClientOutlet, Taker
+from shared.bus.nats_client import Client, ClientOutlet, Taker
 from shared.errors import BusDown, NoResponders, RequestTimedOut
 from shared.observe import Log
 
@@ -47,6 +47,8 @@ RECONNECT_WAIT_S = 0.1
 CONNECT_TIMEOUT_S = 1
 ROUND_TRIP_S = 5.0
 """Longer than it takes to notice that the server is frozen."""
+YIELD_BYTES = 64 * 1024
+"""Waiting to be written: beyond it a publisher lets the writer have a turn."""
 MAX_WAITING_BYTES = 2 * 1024 * 1024
 """The server does not read: what is published now would arrive late, so it is refused."""
 SUBSCRIPTION_BYTES, SUBSCRIPTION_MESSAGES = 32 * 1024 * 1024, 65_536
