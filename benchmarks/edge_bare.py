@@ -17,7 +17,7 @@ import sys
 
 import uvloop
 
-from services.gateway.wire_frames import framed, whole
+from services.gateway.wire_frames import joined, whole
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455, section 1.3."""
@@ -40,9 +40,12 @@ class Echo(asyncio.Protocol):
         """Gives a whole binary message back; whatever else comes ends the connection."""
         if self._head is not None:
             self._open(self._head + data)
-        elif (message := whole(data)) is not None:
-            self._transport.write(framed(message[1]))
-        else:
+            return
+        at = 0
+        while (message := whole(data, at)) is not None:
+            kind, content, at = message
+            self._transport.write(joined([(kind, content)]))
+        if at < len(data):
             self._transport.close()
 
     def _open(self, head: bytes) -> None:

@@ -16,8 +16,6 @@ from typing import NoReturn
 
 NEVER = 2**31 - 1
 FULL_EVERY_S = 30.0
-YOUNG = 10000
-"""Objects more than before, at which what is new is looked at; most of it is gone by then."""
 
 
 @contextlib.contextmanager
@@ -26,7 +24,7 @@ def seldom() -> Iterator[None]:
     usual = gc.get_threshold()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, usual[1], NEVER)
+    gc.set_threshold(*usual[:2], NEVER)
     try:
         yield
     finally:

@@ -148,9 +148,8 @@ class Ears:
                 self.hear(pcm[start : start + size])
             return
         seq = self.ring.append(pcm, self._clock())
-        outlet = self._outlet
-        is_next = outlet is not None and seq == self._cursor
-        if is_next and outlet.post(MicFrame(sid=self._sid, seq=seq, pcm=pcm)):
+        outlet, message = self._outlet, MicFrame(sid=self._sid, seq=seq, pcm=pcm)
+        if outlet is not None and seq == self._cursor and outlet.post(message):
             self._cursor = seq + 1
         else:
             self._more.set()

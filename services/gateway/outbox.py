@@ -212,6 +212,7 @@ class Outbox:
         self._turns.clear()
         self._is_spoken_to = False
         self._quiet.set()
+        self._more.set()
         return unsent
 
     def finish(self, code: int, reason: str = "") -> None:

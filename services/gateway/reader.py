@@ -76,6 +76,7 @@ class Reader:
         "_settled",
         "_sink",
         "_tasks",
+        "_time",
         "_wanted",
         "_websocket",
         "is_lost",
@@ -100,8 +101,9 @@ class Reader:
         self._limit_told_at = -LIMIT_TOLD_EVERY_S
         self._patience: asyncio.Timeout | None = None
         """While it is read."""
+        self._time = asyncio.get_running_loop().time
         self._renew_at = 0.0
-        """When the patience is looked at again while sound comes."""
+        """From when on patience is renewed by what comes."""
         self._outcome: int | Exception | None = None
         """Of sound that was taken at once: what it is to end with."""
 
@@ -129,9 +131,8 @@ class Reader:
             return False
         if isinstance(message, str) or self._outcome is not None:
             return False
-        now = time.monotonic()
+        now = self._time()
         if now >= self._renew_at:
-            self._renew_at = now + (1 - IDLE_SLACK) * self._door.settings.gateway_idle_s / 2
             self._renew(self._patience)
         try:
             seconds = len(message) / (BYTES_PER_SAMPLE * self._rate_hz)
@@ -175,8 +176,9 @@ class Reader:
 
     def _renew(self, patience: asyncio.Timeout) -> None:
         """Begins to wait anew: now and then, not with each of 50 frames a second."""
-        now, idle_s = asyncio.get_running_loop().time(), self._door.settings.gateway_idle_s
-        if (patience.when() or 0.0) < now + IDLE_SLACK * idle_s:
+        now, idle_s = self._time(), self._door.settings.gateway_idle_s
+        if now >= self._renew_at:
+            self._renew_at = now + (1 - IDLE_SLACK) * idle_s
             patience.reschedule(now + idle_s)
 
     def _ended(self) -> int | None:
@@ -187,7 +189,7 @@ class Reader:
 
     def _take(self, received: Any) -> int | None:
         """Handles one message, or keeps it; returns the code to close with if it was the last one."""
-        pcm, now = received.get("bytes"), time.monotonic()
+        pcm, now = received.get("bytes"), self._time()
         if pcm is not None:
             verdict = self._intake.sound(len(pcm) / (BYTES_PER_SAMPLE * self._rate_hz), now)
         else:

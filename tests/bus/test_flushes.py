@@ -43,13 +43,13 @@ class Writing(Client):
         """How often the flusher was told to write."""
         return self._flush_queue.qsize() if self._flush_queue is not None else 0
 
-    def write(self) -> list[bytes]:
+    def write(self) -> bytes:
         """Writes, as the flusher does."""
         assert self._flush_queue is not None
         while not self._flush_queue.empty():
             self._flush_queue.get_nowait()
         written, self._pending, self._pending_data_size = self._pending, [], 0
-        return written
+        return b"".join(written)
 
     def end(self) -> None:
         """Ends the flusher."""
@@ -79,10 +79,8 @@ async def test_what_is_gathered_is_written_in_one_go_and_in_order_without_anythi
     assert client.orders == 0
     await until(lambda: client.orders > 0)
     assert client.orders == 1
-    assert client.write() == [
-        b"PUB a 1\r\nx\r\n",
-        *(b"PUB a %d\r\n%d\r\n" % (len(str(n)), n) for n in range(20)),
-    ]
+    gathered = [b"PUB a %d\r\n%d\r\n" % (len(str(n)), n) for n in range(20)]
+    assert client.write() == b"".join([b"PUB a 1\r\nx\r\n", *gathered])
     await client.publish("a", b"later")
     await until(lambda: client.orders > 0)
     client.end()
@@ -93,9 +91,9 @@ async def test_what_is_gathered_when_the_connection_goes_is_left_to_who_makes_it
     client._status = NatsClient.RECONNECTING
     await until(lambda: not client._is_flush_due)
     assert client.orders == 0
-    assert client._pending == [b"PUB a 1\r\nx\r\n"]
+    assert b"".join(client._pending) == b"PUB a 1\r\nx\r\n"
     client._status = NatsClient.CONNECTED
     await client.publish("a", b"y")
     await until(lambda: client.orders > 0)
-    assert len(client.write()) == 2
+    assert client.write() == b"PUB a 1\r\nx\r\nPUB a 1\r\ny\r\n"
     client.end()

@@ -1,7 +1,8 @@
 """The queue in front of one client."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -217,41 +218,63 @@ class Way:
         self.left: list[Item] = []
         self.is_free = True
 
-    def __call__(self, item: Item) -> bool:
+    def __call__(self, encode: Callable[[Item], Any], item: Item) -> bool:
         if self.is_free:
-            self.left.append(item)
+            self.left.append(encode(item))
         return self.is_free
+
+
+def encode(item: Item) -> Item:
+    return item
+
+
+async def waits_for(outbox: Outbox) -> asyncio.Task[Item | None]:
+    """Takes the next item, once there is one."""
+    getting = asyncio.create_task(outbox.get())
+    await asyncio.sleep(0)
+    return getting
 
 
 async def test_what_need_not_wait_leaves_at_once_and_nothing_overtakes_what_waits() -> None:
     outbox, way = Outbox(Errors().count), Way()
-    outbox.leave_by(way)
+    outbox.leave_by(way, encode)
+    first = await waits_for(outbox)
     outbox.emit(Pong(id=1))
     way.is_free = False
     outbox.emit(audio(), b"ab")
     way.is_free = True
     outbox.emit(Pong(id=2))
     assert [item.event for item in way.left] == [Pong(id=1)]
-    first, second = await outbox.get(), await outbox.get()
-    assert [item and item.event for item in (first, second)] == [Pong(id=2), audio()]
-    outbox.emit(Pong(id=3))
-    assert way.left[-1].event == Pong(id=3)
-    outbox.finish(1000)
+    taken = await first
+    assert taken is not None
+    assert taken.event == Pong(id=2)
+    outbox.emit(Pong(id=3))  # while the one that was taken is on its way
+    later = [await outbox.get(), await outbox.get()]
+    assert [item and item.event for item in later] == [Pong(id=3), audio()]
+    end = await waits_for(outbox)
     outbox.emit(Pong(id=4))
-    assert way.left[-1].event == Pong(id=3)
+    assert way.left[-1].event == Pong(id=4)
+    outbox.finish(1000)
+    outbox.emit(Pong(id=5))
+    assert way.left[-1].event == Pong(id=4)
+    assert await end is None
 
 
 async def test_sound_that_leaves_at_once_is_paced_as_any_other() -> None:
     now = 0.0
     outbox, way = Outbox(Errors().count, ahead_s=1.0, clock=lambda: now), Way()
-    outbox.leave_by(way)
+    outbox.leave_by(way, encode)
+    first = await waits_for(outbox)
     for _ in range(12):
         outbox.emit(audio(), b"ab")
     assert len(way.left) == 10  # a second of sound
     assert outbox.abandon().audio_ms == 200
+    while not outbox._is_idle:  # noqa: ASYNC110 - until it is seen that nothing waits any more
+        await asyncio.sleep(0)
     now = 0.5
     outbox.emit(audio(), b"ab")
     assert len(way.left) == 11
     outbox.emit(Pause(turn_id="s-1"))
     outbox.emit(audio(), b"ab")
     assert [item.event for item in way.left[11:]] == [Pause(turn_id="s-1")]
+    first.cancel()

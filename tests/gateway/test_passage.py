@@ -14,6 +14,7 @@ from websockets.frames import Frame, Opcode
 from services.gateway.lobby import Lobby
 from services.gateway.passage import SEND, TAKE, WAITING_BYTES
 from services.gateway.server import make_server
+from services.gateway.wire_frames import BINARY, TEXT, Message
 
 HEAD = (
     b"GET /ws/chat HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -157,7 +158,7 @@ async def test_several_messages_leave_in_one_go_or_the_client_is_known_to_be_gon
         await send({"type": "websocket.accept"})
         await may_send.wait()
         try:
-            await scope["extensions"][SEND]["send"](["one", b"two"])
+            await scope["extensions"][SEND]["send"]([(TEXT, b"one"), (BINARY, b"two")])
         except OSError as error:
             raised.append(error)
         came_of_it.set()
@@ -231,12 +232,16 @@ async def test_nothing_is_sent_at_once_to_a_client_that_takes_nothing_or_is_gone
 
     connection, wire = await opened(app)
     (send_now,) = ways
-    assert send_now(lambda: ["one", b"two"])
+
+    def told(item: str) -> list[Message]:
+        return [(TEXT, item.encode()), (BINARY, b"two")]
+
+    assert send_now(told, "one")
     connection.pause_writing()
-    assert not send_now(lambda: ["three"])
+    assert not send_now(told, "three")
     connection.resume_writing()
-    assert send_now(lambda: ["four"])
-    assert wire.writes == [b"\x81\x03one\x82\x03two", b"\x81\x04four"]
+    assert send_now(told, "four")
+    assert wire.writes == [b"\x81\x03one\x82\x03two", b"\x81\x04four\x82\x03two"]
     connection.data_received(Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True))
-    assert not send_now(lambda: ["five"])
+    assert not send_now(told, "five")
     connection.connection_lost(None)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from services.gateway.wire_frames import framed, whole
+from services.gateway.wire_frames import BINARY, TEXT, joined, whole
 
 SIZES = [0, 1, 125, 126, 127, 4000, 65_535, 65_536, 100_000]
 
@@ -15,17 +15,22 @@ SIZES = [0, 1, 125, 126, 127, 4000, 65_535, 65_536, 100_000]
 @pytest.mark.parametrize("size", SIZES)
 def test_a_message_is_framed_as_the_package_does(size: int) -> None:
     sound = os.urandom(size)
-    assert framed(sound) == Frame(Opcode.BINARY, sound).serialize(mask=False)
-    text = "é" * (size // 2)
-    assert framed(text) == Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
+    text = "é".encode() * (size // 2)
+    frames = [Frame(Opcode.BINARY, sound), Frame(Opcode.TEXT, text)]
+    one, other = (frame.serialize(mask=False) for frame in frames)
+    assert joined([(BINARY, sound)]) == one
+    assert joined([(TEXT, text), (BINARY, sound)]) == other + one
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
-def test_one_whole_message_of_middle_length_is_taken_and_no_other(size: int, opcode: Opcode) -> None:
+def test_a_whole_message_of_middle_length_is_taken_and_no_other(size: int, opcode: Opcode) -> None:
     content = b"s" * size
     data = Frame(opcode, content).serialize(mask=True)
-    assert whole(data) == ((opcode, content) if 126 <= size <= 65_535 else None)
+    is_taken = 126 <= size <= 65_535
+    assert whole(data, 0) == ((opcode, content, len(data)) if is_taken else None)
+    assert whole(data + data[:9], 0) == whole(data, 0)
+    assert whole(data[:9] + data + data, 9) == ((opcode, content, 9 + len(data)) if is_taken else None)
 
 
 @pytest.mark.parametrize(
@@ -38,28 +43,22 @@ def test_one_whole_message_of_middle_length_is_taken_and_no_other(size: int, opc
     ],
 )
 def test_what_is_no_whole_message_is_left_to_the_parser(frame: Frame) -> None:
-    assert whole(frame.serialize(mask=True)) is None
+    assert whole(frame.serialize(mask=True), 0) is None
 
 
-def test_a_piece_of_a_message_or_more_than_one_is_left_to_the_parser() -> None:
+def test_a_piece_of_a_message_is_left_to_the_parser() -> None:
     data = Frame(Opcode.BINARY, b"s" * 960).serialize(mask=True)
-    assert whole(bytes((data[0] | 0x40,)) + data[1:]) is None, "compressed"
-    for other in (
-        data[:-1],
-        data + data[:1],
-        data + data,
-        data[:3],
-        b"",
-        Frame(Opcode.BINARY, b"s" * 960).serialize(mask=False),
-    ):
-        assert whole(other) is None
+    assert whole(bytes((data[0] | 0x40,)) + data[1:], 0) is None, "compressed"
+    for other in (data[:-1], data[:3], b"", Frame(Opcode.BINARY, b"s" * 960).serialize(mask=False)):
+        assert whole(other, 0) is None
+        assert whole(data + other, len(data)) is None
 
 
 @given(st.binary(max_size=400))
 def test_whatever_bytes_come_it_is_what_the_package_reads_or_nothing(data: bytes) -> None:
-    found = whole(data)
+    found = whole(data, 0)
     if found is not None:
-        kind, content = found
+        kind, content, end = found
         masked = Frame(Opcode(kind), content).serialize(mask=False)
         assert masked[0] == data[0]
-        assert len(masked) + 4 == len(data)
+        assert len(masked) + 4 == end <= len(data)

@@ -190,7 +190,7 @@ async def test_who_has_used_up_what_they_may_use_is_told_so_and_each_response_st
                     while [event["type"] for event in told].count("rate_limits.updated") < 2:
                         item = await outbox.get()
                         assert item is not None
-                        told += [judged(frame) for frame in line.encode(item)]
+                        told += [judged(frame) for _, frame in line.encode(item)]
                 ended = [event["response"] for event in told if event["type"] == "response.done"]
                 assert [each["status_details"]["error"]["code"] for each in ended] == [
                     "rate_limit_exceeded"
