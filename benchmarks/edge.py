@@ -22,10 +22,11 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Self
 
 from benchmarks.aims import Aim, judge
 from benchmarks.edge_report import Measured, report
-from benchmarks.edge_rungs import MOST, Callers, Server, climb
+from benchmarks.edge_rungs import MEASURE_S, MOST, Callers, Rung, Server, climb
 from benchmarks.figures import write_part
 from benchmarks.house import house
 from eva.place import free_port
@@ -34,7 +35,7 @@ PIPECAT = "1.14.0"
 EVA_CHAT, EVA_REALTIME = "EVA `/ws/chat`", "EVA `/v1/realtime`"
 STOCK, TUNED = f"Pipecat {PIPECAT} stock", f"Pipecat {PIPECAT} tuned"
 BARE = "bare sockets"
-BARE_MOST = 400
+BARE_MOST = 800
 """With more the callers are at their limit."""
 WORKERS = {"echo": ["benchmarks.edge_echo"], "llm": ["eva.stand_ins", "llm"]}
 SETTINGS = {
@@ -49,6 +50,7 @@ LOADED = 0.8
 PROBES, PROBING_S = 125, 6.0
 CONNECT_MS = 50.0
 TIMES = 10.0
+Place = Callable[[], AbstractAsyncContextManager[Server]]
 
 
 @contextlib.asynccontextmanager
@@ -114,25 +116,54 @@ def share_cores(pid: int, cores: set[int]) -> None:
 
 
 async def measure(
-    name: str,
-    dialect: str,
-    place: AbstractAsyncContextManager[Server],
-    first: int,
-    core: int,
-    *,
-    most: int = MOST,
+    name: str, dialect: str, place: Place, first: int, core: int, *, most: int = MOST
 ) -> Measured:
     """Finds what one server carries; how connecting goes meanwhile is asked of EVA only."""
-    async with place as server, Callers.calling(dialect, server) as callers:
-        share_cores(server.pid, {core})
-        rungs = await climb(callers.rung, first, tell=lambda rung: say(f"{name}: {rung}"), most=most)
+    async with Servers(dialect, place, core) as servers:
+        rungs = await climb(servers.rung, first, tell=lambda rung: say(f"{name}: {rung}"), most=most)
         carried = max((rung.sessions for rung in rungs if rung.is_carried), default=0)
         connects = None
         if name.startswith("EVA") and carried:
             loaded = max(1, int(LOADED * carried))
-            connects = await callers.rung(loaded, probes=PROBES, measure_s=PROBING_S)
+            connects = await servers.rung(loaded, probes=PROBES, measure_s=PROBING_S)
             say(f"{name}, connecting: {connects}")
     return Measured(name, rungs, connects, most)
+
+
+class Servers:
+    """A server, and another one in its place once it was given more than it carries.
+
+    What a level of sessions has left behind is not to be measured with the next one.
+    """
+
+    def __init__(self, dialect: str, place: Place, core: int) -> None:
+        self._dialect, self._place, self._core = dialect, place, core
+        self._running = contextlib.AsyncExitStack()
+        self._callers: Callers | None = None
+        self._base: float | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self._running.aclose()
+
+    async def rung(self, sessions: int, *, probes: int = 0, measure_s: float = MEASURE_S) -> Rung:
+        """Has so many sessions speak."""
+        callers = self._callers or await self._start()
+        rung = await callers.rung(sessions, probes=probes, measure_s=measure_s)
+        self._base = rung.base
+        if not rung.is_carried:
+            self._callers = None
+            await self._running.aclose()
+        return rung
+
+    async def _start(self) -> Callers:
+        server = await self._running.enter_async_context(self._place())
+        calling = Callers.calling(self._dialect, server, base=self._base)
+        self._callers = await self._running.enter_async_context(calling)
+        share_cores(server.pid, {self._core})
+        return self._callers
 
 
 async def measure_all(folder: Path) -> list[Measured]:
@@ -141,11 +172,11 @@ async def measure_all(folder: Path) -> list[Measured]:
     core, *others = sorted(os.sched_getaffinity(0))
     share_cores(os.getpid(), set(others) or {core})  # what is started from here on inherits it
     return [
-        await measure(STOCK, "protobuf", pipecat(folder, "stock"), 4, core),
-        await measure(TUNED, "raw", pipecat(folder, "tuned"), 8, core),
-        await measure(EVA_CHAT, "chat", eva(), 20, core),
-        await measure(EVA_REALTIME, "realtime", eva(), 20, core),
-        await measure(BARE, "raw", bare(), 100, core, most=BARE_MOST),
+        await measure(STOCK, "protobuf", lambda: pipecat(folder, "stock"), 4, core),
+        await measure(TUNED, "raw", lambda: pipecat(folder, "tuned"), 8, core),
+        await measure(EVA_CHAT, "chat", eva, 20, core),
+        await measure(EVA_REALTIME, "realtime", eva, 20, core),
+        await measure(BARE, "raw", bare, 100, core, most=BARE_MOST),
     ]
 
 

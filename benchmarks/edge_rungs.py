@@ -118,19 +118,23 @@ async def climb(
 class Callers:
     """The callers' process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, pid: int) -> None:
-        self._process, self._pid = process, pid
-        self._base: float | None = None
+    def __init__(self, process: asyncio.subprocess.Process, pid: int, base: float | None) -> None:
+        self._process, self._pid, self._base = process, pid, base
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def calling(cls, dialect: str, server: Server) -> AsyncIterator[Callers]:
-        """Runs it for as long as the context lasts."""
+    async def calling(
+        cls, dialect: str, server: Server, *, base: float | None = None
+    ) -> AsyncIterator[Callers]:
+        """Runs it for as long as the context lasts.
+
+        ``base``: the median of a lone session, where it is known; else that of the first rung.
+        """
         words = [sys.executable, "-m", "benchmarks.edge_load", dialect, str(server.port)]
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe)
         try:
-            yield cls(process, server.pid)
+            yield cls(process, server.pid, base)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

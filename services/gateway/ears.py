@@ -87,28 +87,11 @@ class EarsWanted:
 class Ears:
     """Ears of one session. ``changed`` is told who listens now, or None and why nobody does."""
 
-    __slots__ = (  # those of each frame first
-        "_alive_at",
-        "_bus",
-        "_changed",
-        "_clock",
-        "_cursor",
-        "_frame_bytes",
-        "_gw",
-        "_handover",
-        "_is_given_up",
-        "_lease_start",
-        "_more",
-        "_outlet",
-        "_outlook",
-        "_sid",
-        "_since_ms",
-        "_ticks",
-        "_wanted",
-        "claimed",
-        "lease",
-        "ring",
-    )
+    __slots__ = (
+        "_alive_at", "_bus", "_changed", "_clock", "_cursor", "_frame_bytes", "_gw", "_handover",
+        "_is_given_up", "_lease_start", "_more", "_outlet", "_outlook", "_sid", "_since_ms", "_ticks",
+        "_wanted", "claimed", "lease", "ring",
+    )  # fmt: skip
 
     def __init__(
         self,

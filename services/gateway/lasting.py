@@ -31,12 +31,8 @@ class LastingSession(Session):
     """Made by ``Hub.session`` for a client that can be left."""
 
     __slots__ = (
-        "_goes_on",
-        "_grace_s",
-        "_timers",
-        "_wall",
-        "_wire",
-    )
+        "_goes_on", "_grace_s", "_timers", "_wall", "_wire",
+    )  # fmt: skip
 
     turns = LastingTurns
 

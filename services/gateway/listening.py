@@ -55,20 +55,10 @@ AGAIN_MS = 1000
 class Listening:
     """Claims ears when they are wanted, and others when the settings change."""
 
-    __slots__ = (  # those of each frame first
-        "_around",
-        "_before",
-        "_discards",
-        "_ears",
-        "_feed",
-        "_open",
-        "_settings",
-        "_sid",
-        "_sink",
-        "_wanted",
-        "ready",
-        "wish",
-    )
+    __slots__ = (
+        "_around", "_before", "_discards", "_ears", "_feed", "_open", "_settings", "_sid", "_sink", "_wanted",
+        "ready", "wish",
+    )  # fmt: skip
 
     def __init__(self, around: Surroundings, sid: str, sink: Sink, feed: Callable[[Input], object]) -> None:
         self.ready: Callable[[], None] = lambda: None

@@ -103,24 +103,10 @@ class Outbox:
         clock: seconds, monotonic.
     """
 
-    __slots__ = (  # those of each frame first
-        "_audio_ms",
-        "_bytes",
-        "_clock",
-        "_count_error",
-        "_encode",
-        "_is_idle",
-        "_is_spoken_to",
-        "_items",
-        "_leave",
-        "_max_audio_ms",
-        "_max_events",
-        "_more",
-        "_pace",
-        "_quiet",
-        "_turns",
-        "farewell",
-    )
+    __slots__ = (
+        "_audio_ms", "_bytes", "_clock", "_count_error", "_encode", "_is_idle", "_is_spoken_to", "_items",
+        "_leave", "_max_audio_ms", "_max_events", "_more", "_pace", "_quiet", "_turns", "farewell",
+    )  # fmt: skip
 
     def __init__(
         self,

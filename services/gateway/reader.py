@@ -58,29 +58,11 @@ class Reader:
     over in order. Only of a client that sends more than ``BACKLOG`` messages into that nothing is read.
     """
 
-    __slots__ = (  # those of each frame first
-        "_backlog",
-        "_door",
-        "_gone",
-        "_guest",
-        "_intake",
-        "_is_charged",
-        "_limit_told_at",
-        "_opening",
-        "_outbox",
-        "_outcome",
-        "_patience",
-        "_rate_hz",
-        "_renew_at",
-        "_session",
-        "_settled",
-        "_sink",
-        "_tasks",
-        "_time",
-        "_wanted",
-        "_websocket",
-        "is_lost",
-    )
+    __slots__ = (
+        "_backlog", "_door", "_gone", "_guest", "_intake", "_is_charged", "_limit_told_at", "_opening",
+        "_outbox", "_outcome", "_patience", "_rate_hz", "_renew_at", "_session", "_settled", "_sink",
+        "_tasks", "_time", "_wanted", "_websocket", "is_lost",
+    )  # fmt: skip
 
     def __init__(self, websocket: WebSocket, door: Door, outbox: Outbox, guest: Guest) -> None:
         self._websocket, self._door, self._outbox = websocket, door, outbox

@@ -75,32 +75,11 @@ DEAF_S = 0.2
 class Session:
     """A conversation with one client; made by ``Hub.session``. All but ``run`` is synchronous."""
 
-    __slots__ = (  # those of each frame first
-        "_alarm",
-        "_clock",
-        "_conversation",
-        "_is_finished",
-        "_is_half_duplex",
-        "_is_resumed",
-        "_keeper",
-        "_listening",
-        "_machine",
-        "_observer",
-        "_outbox",
-        "_playing",
-        "_publisher",
-        "_settings",
-        "_sink",
-        "_speaker",
-        "_stock",
-        "_straight",
-        "_traces",
-        "_working",
-        "key",
-        "name",
-        "owner",
-        "sid",
-    )
+    __slots__ = (
+        "_alarm", "_clock", "_conversation", "_is_finished", "_is_half_duplex", "_is_resumed", "_keeper",
+        "_listening", "_machine", "_observer", "_outbox", "_playing", "_publisher", "_settings", "_sink",
+        "_speaker", "_stock", "_straight", "_traces", "_working", "key", "name", "owner", "sid",
+    )  # fmt: skip
 
     turns: type[TurnMachine] = TurnMachine
 

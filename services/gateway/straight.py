@@ -48,4 +48,5 @@ def straight(answer: Answer | None, take: Take | None) -> Straight | None:
     """Returns the way of a take that is being played; None: there is none."""
     if answer is None or take is None or take[0] != answer.turn or not 0 <= take[2] < len(answer.segments):
         return None
-    return None if answer.marks.audible_at is None else Straight(answer, take)
+    is_played = answer.marks.audible_at is not None and not answer.playout.is_held
+    return Straight(answer, take) if is_played else None

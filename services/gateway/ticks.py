@@ -42,4 +42,5 @@ class Ticks:
         late_s = max(0.0, asyncio.get_running_loop().time() - self._due_at)
         self._wait()
         for look in list(self._looks):
-            look(late_s)
+            if look in self._looks:  # one before it may have ended it
+                look(late_s)

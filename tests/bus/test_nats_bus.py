@@ -17,6 +17,7 @@ from eva.broker import find_server
 from shared.bus import Job, WorkQueue, nats_link, nats_store
 from shared.bus import nats_pull as pull
 from shared.bus.nats import NatsBus, connect
+from shared.bus.nats_client import OUTLET_BYTES
 from shared.bus.nats_rush import Sender
 from shared.bus.nats_store import clock_ahead_s
 from shared.errors import BusDown
@@ -255,6 +256,25 @@ async def test_trap_8_a_frozen_broker_is_noticed_in_time_even_with_full_buffers(
     await changes.until(True, False, True)
     await bus.publish("eva.v1.x", Cancel(sid="s", turn=1))
     assert await heard.until(1) == [Cancel(sid="s", turn=1)]
+
+
+async def test_an_outlet_takes_no_more_than_a_frozen_broker_would_have_to_be_sent_late(
+    nats_server: NatsServer, buses: list[NatsBus]
+) -> None:
+    changes = Changes()
+    bus = await nats_server.connect("a", on_change=changes)
+    buses.append(bus)
+    outlet, message = bus.outlet("eva.v1.x"), TextDelta(turn=1, attempt=1, seq=0, text="x" * 10_000)
+    nats_server.pause()
+    async with asyncio.timeout(FROZEN_S):
+        while outlet.post(message):  # noqa: ASYNC110 - it is written meanwhile
+            await asyncio.sleep(0)
+    assert bus._media._client.pending_data_size < OUTLET_BYTES + 20_000
+    await changes.until(True, False)
+    assert not outlet.post(message)
+    nats_server.resume()
+    await changes.until(True, False, True)
+    assert outlet.post(message)
 
 
 async def test_trap_6_nothing_published_before_an_outage_arrives_after_it(

@@ -60,6 +60,28 @@ async def test_messages_come_whole_and_in_order(place: Place) -> None:
     assert await heard.until(500) == sent
 
 
+async def test_what_goes_through_an_outlet_keeps_its_place_among_what_is_published(place: Place) -> None:
+    one, two = await place.connect("a"), await place.connect("b")
+    heard = Heard()
+    await two.subscribe("eva.v1.evt.>", heard)
+    outlet = one.outlet(A)
+    sent = [delta(seq) for seq in range(300)]
+    for message in sent:
+        if message.seq % 3:
+            assert outlet.post(message)
+        else:
+            await one.publish(A, message)
+    assert await heard.until(300) == sent
+
+
+async def test_an_outlet_takes_nothing_that_is_too_big_or_that_nobody_can_be_sent(place: Place) -> None:
+    bus = await place.connect("a")
+    outlet = bus.outlet(A)
+    assert not outlet.post(delta(0, "x" * MAX_BYTES))
+    await bus.close()
+    assert not outlet.post(delta(1))
+
+
 async def test_one_of_a_queue_group_gets_a_message_and_the_load_is_spread(place: Place) -> None:
     sender = await place.connect("sender")
     heard: list[str] = []

@@ -96,9 +96,9 @@ messages = st.lists(
 )
 
 
-@given(messages=messages, cuts=st.lists(st.integers(0, 30_000)), pings=st.booleans())
+@given(messages=messages, cuts=st.lists(st.integers(0, 30_000)), pings=st.booleans(), is_burst=st.booleans())
 def test_messages_arrive_as_they_were_sent_wherever_they_are_cut(
-    messages: Heard, cuts: list[int], pings: bool
+    messages: Heard, cuts: list[int], pings: bool, is_burst: bool
 ) -> None:
     async def run() -> Heard:
         listener = Listener()
@@ -108,6 +108,7 @@ def test_messages_arrive_as_they_were_sent_wherever_they_are_cut(
         frames = [sent(message) + between for message in messages]
         data = b"".join(frames)
         whole = {sum(map(len, frames[:number])) for number in range(len(frames) + 1)}
+        whole = {0, len(data)} if is_burst else whole
         at = sorted({cut for cut in cuts if cut < len(data)} | whole)
         for begin, end in itertools.pairwise(at):
             connection.data_received(data[begin:end])
