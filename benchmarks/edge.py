@@ -2,7 +2,7 @@
 
     python -m benchmarks.edge [--strict] [--pipecat FOLDER] [--out docs/benchmarks.md]
 
-Takes about seven minutes. Everybody sends 20 ms frames of 24 kHz PCM and gets them back: through EVA's
+Takes about ten minutes. Everybody sends 20 ms frames of 24 kHz PCM and gets them back: through EVA's
 gateway, broker and a worker that echoes (``edge_echo``), over ``/ws/chat`` and over ``/v1/realtime``; through
 an echo pipeline of Pipecat's, stock and tuned (``edge_pipecat``), which is one process; and from bare sockets
 (``edge_bare``), which is what any gateway in this language costs at least. The server's process has a core of
@@ -36,7 +36,7 @@ EVA_CHAT, EVA_REALTIME = "EVA `/ws/chat`", "EVA `/v1/realtime`"
 STOCK, TUNED = f"Pipecat {PIPECAT} stock", f"Pipecat {PIPECAT} tuned"
 BARE = "bare sockets"
 BARE_MOST = 800
-"""With more the callers are at their limit."""
+"""More is not asked for: it is far beyond what the others carry."""
 WORKERS = {"echo": ["benchmarks.edge_echo"], "llm": ["eva.stand_ins", "llm"]}
 SETTINGS = {
     "EVA_LLM_DISCOVER": "off",
