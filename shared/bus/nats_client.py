@@ -4,8 +4,8 @@ On its own nats-py takes each message through a regular expression, an object, a
 subscription, and each one that is sent through four coroutines: for sound, fifty messages a second and
 session, that was most of what the bus cost. Here a whole message for a subscription that can take it at once
 (``take_at_once``) is handed over as it lies there, and one without headers is written as it comes, or under
-load with what comes in the next two milliseconds. Whatever else comes or goes takes nats-py's way, and so does
-what a server that does not read makes wait.
+load with what comes in the next two milliseconds. Whatever else comes or goes takes nats-py's way, and so
+does what a server that does not read makes wait.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ FLUSHES_S, FLUSH_BURST = 200.0, 50.0
 OUTLET_BYTES = 512 * 1024
 """Waiting to be written; beyond it an outlet takes nothing: the server does not read as fast as we write."""
 GATHER_S = 0.002
-"""Who sends more often than that waits for so long, and what comes meanwhile leaves with it: each writing costs
-as much as several messages."""
+"""Who sends more often than that waits for so long, and what comes meanwhile leaves with it: each writing
+costs as much as several messages."""
 
 
 class Flushes:
