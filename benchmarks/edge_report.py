@@ -16,8 +16,9 @@ The measured process has a core of its own; callers, broker and worker share wha
 frame's way there and back at most {ADDED_MS:g} ms above the median of a lone session, and 99 % came back
 ({MEASURE_S:g} s a level, the better of two where the first was not; who was given too many is started anew).
 Stock Pipecat: its FastAPI transport and protobuf serializer, uvicorn on asyncio, frames let through at 20 ms
-(by default it gathers 40). Tuned: bare sound, uvloop, httptools, `websockets-sansio`, no compression, a frozen
-collector, no observers. EVA as `eva up` starts it. Bare sockets: a process on uvloop that gives each frame back and does nothing else."""
+(by default it gathers 40). Tuned: bare sound, uvloop, httptools, `websockets-sansio`, no compression, a
+frozen collector, no observers. EVA as `eva up` starts it. Bare sockets: a process on uvloop that gives each
+frame back and does nothing else."""
 
 
 @dataclass(frozen=True)
