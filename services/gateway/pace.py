@@ -48,7 +48,7 @@ class Pace:
                 self.stalled_s += now - dry_since
             elif self.stalled_s:
                 self.stalled_s = max(0.0, self.stalled_s - FORGIVEN * audio_ms / 1000)
-            self._ends_at = (max(now, ends_at)) + audio_ms / 1000
+            self._ends_at = max(now, ends_at) + audio_ms / 1000
 
     def hold(self, now: float) -> None:
         """The client was told to stand still."""

@@ -117,6 +117,8 @@ class Passage(WebSocketsSansIOProtocol):
 
     def hand_on(self, message: str | bytes) -> None:
         """Gives a message to the application."""
+        if self._is_shut:
+            return
         is_next = not self._unread
         if is_next and self._take is not None and self._take(message):
             return

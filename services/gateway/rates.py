@@ -47,12 +47,7 @@ class Verdict(Enum):
 class Bucket:
     """So much per second, and ``burst`` at once after a rest."""
 
-    __slots__ = (
-        "_at",
-        "_burst",
-        "_left",
-        "_per_s",
-    )
+    __slots__ = ("_at", "_burst", "_left", "_per_s")
 
     def __init__(self, per_s: float, burst: float) -> None:
         self._per_s, self._burst = per_s, burst

@@ -246,3 +246,29 @@ async def test_nothing_is_sent_at_once_to_a_client_that_takes_nothing_or_is_gone
     connection.data_received(Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True))
     assert not send_now(told, "five")
     connection.connection_lost(None)
+
+
+async def test_nothing_is_taken_at_once_any_more_when_the_application_has_closed() -> None:
+    heard: Heard = []
+    may_close, is_closed = asyncio.Event(), asyncio.Event()
+
+    def take(message: str | bytes) -> bool:
+        heard.append(message)
+        return True
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["extensions"][TAKE]["take"](take)
+        await receive()
+        await send({"type": "websocket.accept"})
+        await may_close.wait()
+        await send({"type": "websocket.close", "code": 1000})
+        is_closed.set()
+
+    connection, _ = await opened(app)
+    connection.data_received(sent(bytes(960)))
+    may_close.set()
+    async with asyncio.timeout(30):
+        await is_closed.wait()
+    connection.data_received(sent(bytes(961)))
+    assert heard == [bytes(960)]
+    connection.connection_lost(None)
