@@ -217,15 +217,17 @@ class Connection(Passage):
 
     def _take_whole(self, data: bytes) -> int:
         """Takes the whole messages at the beginning; returns where they end."""
-        at = 0
-        while (message := whole(data, at)) is not None:
+        at, size = 0, len(data)
+        while at < size and (message := whole(data, at)) is not None:
             kind, content, at = message
-            if not self._may_speak():
-                return len(data)
-            if kind == BINARY:
-                self.hand_on(content)
-            else:
+            if self._paid_frames:
+                self._paid_frames -= 1
+            elif not self._may_speak():
+                return size
+            if kind != BINARY:
                 self._hand_on(kind, content)
+            elif (taker := self.taker) is None or not taker(content):  # nearly all goes to it
+                self.keep(content)
         return at
 
     async def send(self, message: ASGISendEvent) -> None:
@@ -299,7 +301,7 @@ class Connection(Passage):
 
     def _end(self, code: int, reason: str, message: str) -> None:
         """Closes the connection for what the client does; nothing more of it is taken in."""
-        self._is_over = True
+        self._is_over, self._paid_frames = True, 0
         self.shut()
         self.lobby.count(reason)
         self.lobby.hold(self, 0)

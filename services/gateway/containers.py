@@ -7,6 +7,7 @@ order; joined, it is one file. Nothing is encoded here: headers, numbers and len
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Protocol
 
 from services.gateway.chat_protocol import Format
@@ -34,7 +35,7 @@ class Container(Protocol):
     def open(self) -> bytes:
         """Returns what stands before the first sound."""
 
-    def add(self, data: bytes, packets: list[bytes], samples: int) -> bytes:
+    def add(self, data: bytes, packets: Sequence[bytes], samples: int) -> bytes:
         """Wraps one chunk: ``data``, or ``packets`` for Opus; may return nothing yet."""
 
     def finish(self) -> bytes:
@@ -51,7 +52,7 @@ class Joined:
         """Returns the header, if there is one."""
         return self._header
 
-    def add(self, data: bytes, packets: list[bytes], samples: int) -> bytes:  # noqa: ARG002 - as all containers
+    def add(self, data: bytes, packets: Sequence[bytes], samples: int) -> bytes:  # noqa: ARG002 - as all containers
         """Returns the data as they are."""
         return data
 
@@ -70,7 +71,7 @@ class Ogg:
         """Returns the header pages."""
         return self._stream.open()
 
-    def add(self, data: bytes, packets: list[bytes], samples: int) -> bytes:  # noqa: ARG002 - as all containers
+    def add(self, data: bytes, packets: Sequence[bytes], samples: int) -> bytes:  # noqa: ARG002 - as all containers
         """Returns the pages that are ready; one packet is always held back."""
         return self._stream.add(packets, samples)
 
@@ -89,7 +90,7 @@ class Flac:
         """Returns what tells a decoder of the stream."""
         return self._stream.open()
 
-    def add(self, data: bytes, packets: list[bytes], samples: int) -> bytes:  # noqa: ARG002 - as all containers
+    def add(self, data: bytes, packets: Sequence[bytes], samples: int) -> bytes:  # noqa: ARG002 - as all containers
         """Returns the frames."""
         return self._stream.add(packets)
 
@@ -105,7 +106,7 @@ class Packets:
         """Returns nothing: packets need no beginning."""
         return b""
 
-    def add(self, data: bytes, packets: list[bytes], samples: int) -> bytes:  # noqa: ARG002 - as all containers
+    def add(self, data: bytes, packets: Sequence[bytes], samples: int) -> bytes:  # noqa: ARG002 - as all containers
         """Returns the packets with their lengths."""
         return b"".join(len(packet).to_bytes(2, "big") + packet for packet in packets)
 

@@ -8,6 +8,8 @@ repetition and a player can seek. Only the header is written anew: the sum over 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 STREAM_INFO_BYTES = 34
 LEAST_BLOCK, MOST_BLOCK = 16, 4608
 """Samples of a frame; the streamable subset's bounds up to 48 kHz."""
@@ -85,7 +87,7 @@ class FlacStream:
             info = info << bits | value
         return b"fLaC" + bytes([0x80, 0, 0, STREAM_INFO_BYTES]) + info.to_bytes(STREAM_INFO_BYTES, "big")
 
-    def add(self, frames: list[bytes]) -> bytes:
+    def add(self, frames: Iterable[bytes]) -> bytes:
         """Returns the frames of one chunk, numbered on."""
         return b"".join(map(self._numbered, frames))
 

@@ -134,7 +134,9 @@ class Listening:
     def deliver(self, event: EarsEvent) -> None:
         """Takes an event of a worker; those of another lease are ignored."""
         ears = self._ears
-        if ears is None or not ears.is_current(event) or self._is_discarded(event, ears):
+        if ears is None or not ears.is_current(event) or isinstance(event, EarsAlive):
+            return  # that it is alive concerns nobody else
+        if self._is_discarded(event, ears):
             return
         match event:
             case SpeechStarted(at_ms=at_ms):

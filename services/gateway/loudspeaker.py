@@ -17,6 +17,13 @@ def voice_format(audio_out: AudioOut) -> AudioFormat:
     return AudioFormat(codec=codec_of(form), rate_hz=rate_of(form, audio_out.rate_hz))
 
 
+class Emit(Protocol):
+    """What sends an event to a client."""
+
+    def __call__(self, event: ServerEvent, payload: bytes = b"") -> None:
+        """Sends an event, and the binary message that belongs to it."""
+
+
 class Sink(Protocol):
     """The client's side of a session; never blocks."""
 

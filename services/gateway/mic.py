@@ -59,7 +59,7 @@ class MicRing:
 
     def trim(self, needed_seq: int) -> None:
         """Forgets the frames before ``needed_seq``."""
-        while self._frames and self._frames[0].seq < needed_seq:
+        for _ in range(min(needed_seq - self.first_seq, len(self._frames))):
             self._frames.popleft()
 
     def get(self, seq: int) -> Frame | None:

@@ -7,6 +7,7 @@ true length and must say that the stream ends, and nobody knows beforehand which
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 OPUS_RATE_HZ = 48_000
 PACKET_SAMPLES = 960
@@ -70,7 +71,7 @@ class OggOpus:
         tags = b"OpusTags" + struct.pack("<I", len(vendor)) + vendor + struct.pack("<I", 0)
         return self._write([head], flags=_FIRST, granule=0) + self._write([tags], granule=0)
 
-    def add(self, packets: list[bytes], samples: int) -> bytes:
+    def add(self, packets: Sequence[bytes], samples: int) -> bytes:
         """Takes packets of 20 ms with ``samples`` of sound (48 kHz); returns the pages that are ready."""
         self._samples += samples
         known = packets if self._held is None else [self._held, *packets]
@@ -90,7 +91,7 @@ class OggOpus:
         last, self._held = self._held, None
         return self._write([last], flags=_LAST, granule=end)
 
-    def _write(self, packets: list[bytes], *, flags: int = 0, granule: int) -> bytes:
+    def _write(self, packets: Sequence[bytes], *, flags: int = 0, granule: int) -> bytes:
         """Lays packets on as many pages as they need; ``granule`` is where the last one ends."""
         pieces = [piece for packet in packets for piece in lacing(packet)]
         pages: list[bytes] = []

@@ -21,7 +21,7 @@ from services.gateway.chat_protocol import (
     TurnDone,
     TurnStarted,
 )
-from services.gateway.loudspeaker import Sink
+from services.gateway.loudspeaker import Emit, Sink
 
 MOST_MISSED = 1000
 Told = (
@@ -49,17 +49,16 @@ class Client(Sink, Protocol):
 class Wire:
     """The sink of such a session."""
 
-    __slots__ = ("_missed", "client")
+    __slots__ = ("_missed", "client", "emit")
 
     def __init__(self, client: Client) -> None:
         self.client: Client | None = client
+        self.emit: Emit = client.emit
+        """Sends an event, or keeps it for whoever comes back."""
         self._missed: deque[ServerEvent] = deque(maxlen=MOST_MISSED)
 
-    def emit(self, event: ServerEvent, payload: bytes = b"") -> None:
-        """Sends an event, or keeps it for whoever comes back."""
-        if self.client is not None:
-            self.client.emit(event, payload)
-        elif isinstance(event, Told):
+    def _miss(self, event: ServerEvent, payload: bytes = b"") -> None:  # noqa: ARG002 - sound is not kept here
+        if isinstance(event, Told):
             self._missed.append(event)
 
     def drop_audio(self, turn_id: str) -> None:
@@ -70,6 +69,7 @@ class Wire:
     def leave(self, because: ErrorEvent | None = None) -> float:
         """Leaves the client; returns how much sound had not left for it, milliseconds."""
         client, self.client = self.client, None
+        self.emit = self._miss
         if client is None:
             return 0.0
         unsent = client.leave(because)
@@ -78,7 +78,7 @@ class Wire:
 
     def join(self, client: Client) -> None:
         """Somebody is there again; ``tell_missed`` follows when it knows where it is."""
-        self.client = client
+        self.client, self.emit = client, client.emit
 
     def tell_missed(self, goes_on: str | None) -> None:
         """Tells what was missed. ``goes_on``: a turn whose beginning and end are told anyhow."""

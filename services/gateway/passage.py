@@ -38,13 +38,15 @@ Take = Callable[[str | bytes], bool]
 class Passage(WebSocketsSansIOProtocol):
     """One WebSocket."""
 
-    __slots__ = ("_is_full", "_is_shut", "_take", "_unread", "_waiting_bytes", "_wire", "is_fresh")
+    __slots__ = ("_is_full", "_is_shut", "_take", "_unread", "_waiting_bytes", "_wire", "is_fresh", "taker")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._waiting_bytes = self._unread = 0
         """Of messages that the application has not received, and how many they are."""
         self._take: Take | None = None
+        self.taker: Take | None = None
+        """What the next message is given to first; None: it is queued."""
         self._is_full = self._is_shut = False
         """The client takes nothing for the moment, or it was told that nothing more will come."""
         self.is_fresh = False
@@ -64,6 +66,7 @@ class Passage(WebSocketsSansIOProtocol):
     def take_with(self, take: Take) -> None:
         """From now on messages are given to this function first."""
         self._take = take
+        self._choose_taker()
 
     async def send_all(self, messages: Iterable[Message]) -> None:
         """Sends messages behind one another; waits while the client takes nothing. Raises ``OSError``."""
@@ -80,13 +83,14 @@ class Passage(WebSocketsSansIOProtocol):
         return True
 
     def shut(self) -> None:
-        """Nothing more is sent at once."""
-        self._is_shut = True
+        """Nothing more is sent at once, and nothing taken."""
+        self._is_shut, self.taker = True, None
 
     async def send(self, message: ASGISendEvent) -> None:
         """Sends."""
         await super().send(message)
-        self._is_shut = self._is_shut or self.close_sent
+        if self.close_sent:
+            self.shut()
 
     def pause_writing(self) -> None:
         """The client takes nothing."""
@@ -113,19 +117,21 @@ class Passage(WebSocketsSansIOProtocol):
         received = await super().receive()
         if received["type"] == "websocket.receive":
             self._unread -= 1
+            self._choose_taker()
         return received
 
     def hand_on(self, message: str | bytes) -> None:
         """Gives a message to the application."""
-        if self._is_shut:
+        if self.taker is None or not self.taker(message):
+            self.keep(message)
+
+    def keep(self, message: str | bytes) -> None:
+        """Has a message wait until the application receives it."""
+        if self._is_shut or self.close_sent:
             return
-        is_next = not self._unread
-        if is_next and self._take is not None and self._take(message):
-            return
-        if self.close_sent:
-            return
-        self._waiting_bytes = len(message) + (0 if is_next else self._waiting_bytes)
+        self._waiting_bytes = len(message) + (self._waiting_bytes if self._unread else 0)
         self._unread += 1
+        self._choose_taker()
         if isinstance(message, str):
             self.queue.put_nowait({"type": "websocket.receive", "text": message})
         else:
@@ -133,6 +139,10 @@ class Passage(WebSocketsSansIOProtocol):
         if self._waiting_bytes > WAITING_BYTES and not self.read_paused:
             self.read_paused = True  # ``receive`` goes on when nothing waits any more
             self.transport.pause_reading()
+
+    def _choose_taker(self) -> None:
+        """What the application has not received comes in front of what could be taken."""
+        self.taker = None if self._unread or self._is_shut else self._take
 
     def _is_between_messages(self) -> bool:
         """Whether what comes now begins a message: nothing unfinished is with the parser."""

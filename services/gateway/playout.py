@@ -102,13 +102,26 @@ class Playout:
             track.waiting.append(chunk)
         return True
 
-    def send_on(self, chunk: AudioChunk, now: float) -> None:
-        """The next chunk of the head was taken and sent: as ``add`` and ``take_playable`` would have it."""
-        track = self.tracks[chunk.segment]
+    def send_on(self, segment: int, taken: Sequence[tuple[AudioChunk, float]]) -> None:
+        """The head's next chunks were sent, as each came: what ``add`` and ``take_playable`` would do.
+
+        To be called while it is played and not held.
+        """
+        assert self._first_sent_at is not None
+        track = self.tracks[segment]
+        start = self._reported or _Report(0.0, self._first_sent_at)
+        sent_ms, of_track_ms = self.sent_ms, track.sent_ms
+        for chunk, now in taken:
+            if start.at + max(0.0, sent_ms - start.ms) / 1000 < now:  # it had run dry
+                start = self._reported = _Report(sent_ms, now)
+            self._sent.chunks.append((sent_ms, chunk))
+            ms = 1000 * chunk.samples / chunk.rate_hz
+            sent_ms += ms
+            of_track_ms += ms
+        self.sent_ms, track.sent_ms = sent_ms, of_track_ms
         track.received = chunk.start + chunk.samples
         track.received_s = track.received / chunk.rate_hz
-        self._note_sending(now)
-        self._count(track, chunk)
+        self._forget(now)
 
     def time(self, timing: Timing) -> None:
         """Takes in when the words of a segment are said."""
@@ -206,6 +219,10 @@ class Playout:
             self.release(now)
         elif ends_at is not None and ends_at < now:
             self._reported = _Report(self.sent_ms, now)
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        """Lets go of what was played long before, now and then."""
         if now >= self._forgets_at:
             self._forgets_at = now + FORGETS_EVERY_S
             self._sent.forget(self.played_ms(now))

@@ -126,7 +126,7 @@ class Session:
         self._playing: Take | None = None
         """What the last input has had played."""
         self._straight: Straight | None = None
-        self._alarm = Alarm(around.clock, lambda: self._feed(Tick()))
+        self._alarm = Alarm(around.clock, self._look)
         self._outbox: asyncio.Queue[Work | None] = asyncio.Queue()
         self._working: asyncio.Task[None] | None = None
 
@@ -318,6 +318,16 @@ class Session:
                 turn=turn,
             )
         )
+
+    def _look(self) -> None:
+        """Something is overdue, unless its deadline has moved back: with each sound it does."""
+        if self._straight is not None:
+            self._straight.settle()
+        at = self._machine.wake_at()
+        if at is not None and at <= self._clock():
+            self._feed(Tick())
+        else:
+            self._alarm.set(at)
 
     def _feed(self, event: Input) -> str:
         """Gives the machine an input, does what it says, and returns the id of the newest turn."""

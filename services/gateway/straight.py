@@ -38,10 +38,10 @@ class Straight:
 
     def settle(self) -> None:
         """The answer gets to know what was taken; to be called before the machine's next input."""
-        for chunk, now in self._taken:
-            self._answer.playout.send_on(chunk, now)
-            self._answer.segments[self._number].beat_at = self._answer.voice_at = now
-        self._taken.clear()
+        if self._taken:
+            self._answer.playout.send_on(self._number, self._taken)
+            self._answer.segments[self._number].beat_at = self._answer.voice_at = self._taken[-1][1]
+            self._taken.clear()
 
 
 def straight(answer: Answer | None, take: Take | None) -> Straight | None:

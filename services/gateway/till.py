@@ -6,6 +6,7 @@ import contextlib
 
 from services.gateway.chat_protocol import AudioEvent, ErrorEvent, ServerEvent
 from services.gateway.guests import Guest, LimitReached
+from services.gateway.loudspeaker import Emit
 from services.gateway.outbox import Outbox
 from services.gateway.parked import Unsent
 
@@ -13,10 +14,12 @@ from services.gateway.parked import Unsent
 class Till:
     """A sink that charges a guest for what is said and thought; who has spent too much hears this one out."""
 
-    __slots__ = ("_guest", "_is_charged", "_outbox", "is_left")
+    __slots__ = ("_guest", "_outbox", "emit", "is_left")
 
     def __init__(self, outbox: Outbox, guest: Guest) -> None:
-        self._outbox, self._guest, self._is_charged = outbox, guest, guest.is_charged
+        self._outbox, self._guest = outbox, guest
+        self.emit: Emit = self._emit_charged if guest.is_charged else outbox.emit
+        """Queues an event."""
         self.is_left = False
         """The session has left this client for another one, or for nobody."""
 
@@ -28,12 +31,10 @@ class Till:
             self._outbox.emit(because)
         return unsent
 
-    def emit(self, event: ServerEvent, payload: bytes = b"") -> None:
-        """Queues an event."""
+    def _emit_charged(self, event: ServerEvent, payload: bytes = b"") -> None:
         self._outbox.emit(event, payload)
-        if self._is_charged:
-            with contextlib.suppress(LimitReached):
-                self._charge(event)
+        with contextlib.suppress(LimitReached):
+            self._charge(event)
 
     def _charge(self, event: ServerEvent) -> None:
         if isinstance(event, AudioEvent):

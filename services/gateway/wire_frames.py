@@ -14,21 +14,24 @@ _FINAL = 0x80
 _SHORT, _MEDIUM, _LONG = 125, 126, 127
 """The length stands in seven bits; or, behind one of the other two, in 16 or 64 bits (section 5.2)."""
 _MEDIUM_HEAD = struct.Struct(">BBH").pack
-_WHOLE = {_FINAL | TEXT: TEXT, _FINAL | BINARY: BINARY}
+_MASKED = 0x80
+_MASKED_MEDIUM = struct.Struct(">HH4s")
+_WHOLE = {(_FINAL | kind) << 8 | _MASKED | _MEDIUM: kind for kind in (TEXT, BINARY)}
 
 
 def joined(messages: Iterable[Message]) -> bytes:
     """Returns messages as a server sends them, each in one frame, behind one another."""
     parts: list[bytes] = []
     for kind, content in messages:
-        first, size = _FINAL | kind, len(content)
-        if size <= _SHORT:
-            head = bytes((first, size))
-        elif size < 1 << 16:
-            head = _MEDIUM_HEAD(first, _MEDIUM, size)
+        size = len(content)
+        if _SHORT < size < 1 << 16:
+            head = _MEDIUM_HEAD(_FINAL | kind, _MEDIUM, size)
+        elif size <= _SHORT:
+            head = bytes((_FINAL | kind, size))
         else:
-            head = bytes((first, _LONG)) + size.to_bytes(8, "big")
-        parts += (head, content)
+            head = bytes((_FINAL | kind, _LONG)) + size.to_bytes(8, "big")
+        parts.append(head)
+        parts.append(content)
     return b"".join(parts)
 
 
@@ -37,12 +40,11 @@ def whole(data: bytes, at: int) -> tuple[int, bytes, int] | None:
 
     None of anything else, and of what is not as it should be: that is for whoever reads all frames.
     """
-    begin = at + 8
-    if len(data) <= begin or data[at + 1] != (_FINAL | _MEDIUM):
+    begin = at + _MASKED_MEDIUM.size
+    if len(data) <= begin:
         return None
-    size = int.from_bytes(data[at + 2 : at + 4], "big")
-    end = begin + size
-    kind = _WHOLE.get(data[at])
-    if size <= _SHORT or end > len(data) or kind is None:
+    head, size, mask = _MASKED_MEDIUM.unpack_from(data, at)
+    kind, end = _WHOLE.get(head), begin + size
+    if kind is None or size <= _SHORT or end > len(data):
         return None
-    return kind, apply_mask(data[begin:end], data[at + 4 : begin]), end
+    return kind, apply_mask(data[begin:end], mask), end

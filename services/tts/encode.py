@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -54,7 +54,7 @@ class Chunk:
     level: float
     """Root mean square before encoding, 0..1."""
     data: bytes = b""
-    packets: list[bytes] = field(default_factory=list)
+    packets: tuple[bytes, ...] = ()
 
 
 class Encoder:
@@ -160,7 +160,7 @@ class Encoder:
         is_apart = self._coding is not None and self._coding.is_packets
         return Chunk(
             start=start, samples=size, rate_hz=self.rate_hz, codec=self._codec, level=level,
-            data=b"" if is_apart else b"".join(packets), packets=packets if is_apart else [],
+            data=b"" if is_apart else b"".join(packets), packets=tuple(packets) if is_apart else (),
         )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ class AudioChunk(Message, frozen=True, kw_only=True, gc=False, tag="voice.chunk"
     level: float
     """Root mean square of the samples before encoding, 0..1; tells sound from silence."""
     data: bytes = b""
-    packets: list[bytes] = []
+    packets: tuple[bytes, ...] = ()
     """Instead of ``data`` for ``opus``: raw packets of 20 ms; and for ``flac``: raw frames."""
 
 

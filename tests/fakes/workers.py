@@ -205,7 +205,7 @@ class FakeWorkers:
                     seq=seq, start=seq * size // 2, samples=len(data) // 2, rate_hz=rate_hz,
                     codec=work.audio.codec, level=0.0 if self.faults.mute else 0.2,
                     data=b"" if work.audio.codec == "opus" else data,
-                    packets=[data[:100]] if work.audio.codec == "opus" else [], **ids,
+                    packets=(data[:100],) if work.audio.codec == "opus" else (), **ids,
                 ),
             )  # fmt: skip
             await self._wait_at(self.faults.gate, events, working)

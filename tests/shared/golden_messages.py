@@ -207,7 +207,7 @@ GOLDEN: list[tuple[Message, str]] = [
             rate_hz=48000,
             codec="opus",
             level=0.5,
-            packets=[b"\xfc\x01", b"\xfc\x02"],
+            packets=(b"\xfc\x01", b"\xfc\x02"),
         ),
         "8da474797065ab766f6963652e6368756e6ba47475726e03a7617474656d707402a77365676d656e7401a474616b6501a373657101a5737461727402a773616d706c6573cd0780a7726174655f687acdbb80a5636f646563a46f707573a56c6576656ccb3fe0000000000000a464617461c400a77061636b65747392c402fc01c402fc02",
     ),

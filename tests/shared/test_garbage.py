@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from shared.garbage import next_in_s
+
 PROGRAM = """
 import asyncio, contextlib, gc, weakref
 from shared.garbage import collect, seldom
@@ -46,3 +50,8 @@ asyncio.run(main())
 def test_full_collections_come_at_set_times_and_not_by_themselves() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("took_s", "due_s"), [(0.0, 30), (0.001, 30), (0.015, 30), (0.1, 200), (10.0, 300)])
+def test_the_longer_one_takes_the_later_the_next_one_comes(took_s: float, due_s: float) -> None:
+    assert next_in_s(took_s) == pytest.approx(due_s)

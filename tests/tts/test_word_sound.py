@@ -114,7 +114,7 @@ def decoded(chunks: list[Made]) -> Samples:
     if chunks[0].chunk.codec == "pcm":
         return from_pcm16(b"".join(chunk.chunk.data for chunk in chunks))
     codec = av.AudioCodecContext.create(chunks[0].chunk.codec, "r")
-    packets = [packet for chunk in chunks for packet in chunk.chunk.packets or [chunk.chunk.data]]
+    packets = [packet for chunk in chunks for packet in chunk.chunk.packets or (chunk.chunk.data,)]
     resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
     return np.concatenate(
         [
