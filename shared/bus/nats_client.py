@@ -74,7 +74,7 @@ class Client(NatsClient):
         self.takers: dict[bytes, Taker] = {}
         """By the number of the subscription, as it is read."""
         self._ps = _Parser(self)
-        self._transport = Socket()
+        self._transport = Socket(self._ps.take)
         self._flushes = Flushes()
         self._is_flush_due = False
 
@@ -232,19 +232,29 @@ class _Parser(Parser):
 
     async def parse(self, data: bytes = b"") -> None:
         """Hands over what can be taken at once; gives nats-py the rest, line by line where it can."""
-        data, self._rest = self._rest + data, b""
-        while data and not self.buf and self.state == AWAITING_CONTROL_LINE:
-            taken, is_begun = self._take_whole(data)
-            data = data[taken:]
-            if is_begun:
-                self._rest = data
+        while data := self.take(data):
+            if self._is_amid or data.startswith((b"MSG", b"HMSG")):
+                await super().parse(data)
                 return
-            if data.startswith((b"MSG", b"HMSG")):
-                break
             line, end, data = data.partition(_END)
             await super().parse(line + end)
-        if data:
-            await super().parse(data)
+
+    def take(self, data: bytes) -> bytes:
+        """Hands over what can be taken at once; returns what is to be parsed."""
+        if self._is_amid:
+            return data
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        taken, is_begun = self._take_whole(data)
+        if is_begun:
+            self._rest = data[taken:]
+            return b""
+        return data[taken:]
+
+    @property
+    def _is_amid(self) -> bool:
+        """Whether nats-py has the beginning of something."""
+        return bool(self.buf) or self.state != AWAITING_CONTROL_LINE
 
     def _take_whole(self, data: bytes) -> tuple[int, bool]:
         """Hands over whole messages; returns how much that was, and whether another one of them has begun."""

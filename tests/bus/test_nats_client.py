@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from nats.aio.subscription import Subscription
 from shared.bus.dispatch import Counts
 from shared.bus.nats_client import Client
 from shared.bus.nats_link import Link
+from shared.bus.nats_socket import _Reader
 
 Read = tuple[str, bytes]
 TAKEN, OTHER = 7, 8
@@ -71,6 +73,22 @@ class Reading(Client):
         for piece in pieces:
             await self._ps.parse(piece)
 
+    async def read_as_it_comes(self, pieces: Iterable[bytes], breaths: Iterable[bool]) -> None:
+        """Each piece comes when what was before it is read, or at the same time as the one before."""
+        reader = _Reader(self._ps.take, limit=2**16)
+
+        async def reading() -> None:
+            while data := await reader.read(20):
+                await self._ps.parse(data)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(reading())
+            for piece, is_breath in zip(pieces, breaths, strict=False):
+                for _ in range(3 * is_breath):
+                    await asyncio.sleep(0)
+                reader.feed_data(piece)
+            reader.feed_eof()
+
 
 def message(sid: int, payload: bytes, *, reply: bytes = b"") -> bytes:
     return b"MSG s.%d %d %b%d\r\n%b\r\n" % (sid, sid, reply, len(payload), payload)
@@ -82,9 +100,9 @@ payloads = st.one_of(
 things = st.lists(st.tuples(st.sampled_from(["taken", "other", "asked", "pong"]), payloads), max_size=8)
 
 
-@given(things=things, cuts=st.lists(st.integers(0, 500)))
+@given(things=things, cuts=st.lists(st.integers(0, 500)), breaths=st.none() | st.lists(st.booleans()))
 def test_messages_are_read_in_order_wherever_the_stream_is_cut(
-    things: list[tuple[str, bytes]], cuts: list[int]
+    things: list[tuple[str, bytes]], cuts: list[int], breaths: list[bool] | None
 ) -> None:
     written = {
         "taken": lambda payload: message(TAKEN, payload),
@@ -97,7 +115,11 @@ def test_messages_are_read_in_order_wherever_the_stream_is_cut(
 
     async def run() -> Reading:
         client = Reading()
-        await client.read(*(stream[begin:end] for begin, end in itertools.pairwise(at)))
+        pieces = [stream[begin:end] for begin, end in itertools.pairwise(at)]
+        if breaths is None:
+            await client.read(*pieces)
+        else:
+            await client.read_as_it_comes(pieces, itertools.chain(breaths, itertools.repeat(True)))
         return client
 
     client = asyncio.run(run())
