@@ -204,9 +204,23 @@ class Connection(Passage):
 
     def data_received(self, data: bytes) -> None:
         """Takes in what has come: whole messages at once, else piece by piece."""
-        at = self._take_whole(data) if self.is_fresh or self.begins_message() else 0
-        if at == len(data):
-            return
+        at, size = 0, len(data)
+        if self.is_fresh or self.begins_message():
+            while at < size and (message := whole(data, at)) is not None:
+                kind, content, at = message
+                if self._paid_frames:
+                    self._paid_frames -= 1
+                elif not self._may_speak():
+                    return
+                if kind != BINARY:
+                    self._hand_on(kind, content)
+                elif (taker := self.taker) is None or not taker(content):  # nearly all goes to it
+                    self.keep(content)
+        if at < size:
+            self._take_pieces(data, at)
+
+    def _take_pieces(self, data: bytes, at: int) -> None:
+        """Takes in what is not a whole message."""
         for begin in range(at, len(data), PIECE_BYTES):
             if self._is_over:
                 return
@@ -214,21 +228,6 @@ class Connection(Passage):
         unfinished = len(self.conn.reader.buffer) + self._fragments_bytes
         if not self._is_over and not self.lobby.hold(self, unfinished):
             self._end(TRY_AGAIN_LATER, "large_messages", "too many large messages are on their way")
-
-    def _take_whole(self, data: bytes) -> int:
-        """Takes the whole messages at the beginning; returns where they end."""
-        at, size = 0, len(data)
-        while at < size and (message := whole(data, at)) is not None:
-            kind, content, at = message
-            if self._paid_frames:
-                self._paid_frames -= 1
-            elif not self._may_speak():
-                return size
-            if kind != BINARY:
-                self._hand_on(kind, content)
-            elif (taker := self.taker) is None or not taker(content):  # nearly all goes to it
-                self.keep(content)
-        return at
 
     async def send(self, message: ASGISendEvent) -> None:
         """Sends; a handshake that was answered with a refusal is complete, too."""

@@ -257,11 +257,13 @@ class Ears:
                     await self._bus.publish(subject, ending)
                 self._cursor = max(self._cursor, self.ring.first_seq)
                 frame = self.ring.get(self._cursor)
-                if frame is not None:
-                    self._cursor += 1
-                    await self._bus.publish(subject, MicFrame(sid=self._sid, seq=frame.seq, pcm=frame.pcm))
-                else:
+                if frame is None:
                     await self._nap(outlet)
+                    continue
+                self._cursor += 1
+                message = MicFrame(sid=self._sid, seq=frame.seq, pcm=frame.pcm)
+                if not outlet.post(message):
+                    await self._bus.publish(subject, message)
 
     async def _nap(self, outlet: Outlet) -> None:
         """Waits until something is to be done that cannot go straight."""

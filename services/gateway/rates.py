@@ -24,7 +24,7 @@ LEAST_BYTES_S = 2048.0
 """A request's body has to come at least this fast, after its first seconds."""
 
 
-FRAMES_AT_ONCE, SOUND_AT_ONCE_S = 10, 0.2
+FRAMES_AT_ONCE, SOUND_AT_ONCE_S = 25, 0.5
 
 
 class RateLimited(EvaError):
