@@ -84,7 +84,10 @@ class Dialect:
     @property
     def due_at(self) -> float | None:
         """When ``tick`` is wanted."""
-        times = (self._heard.due_at, self._idle_at, self._deaf_at)
+        heard_at = self._heard.due_at
+        if self._idle_at is None and self._deaf_at is None:
+            return heard_at
+        times = (heard_at, self._idle_at, self._deaf_at)
         return min((at for at in times if at is not None), default=None)
 
     def open(self) -> Actions:

@@ -93,7 +93,7 @@ class Heard:
     @property
     def due_at(self) -> float | None:
         """When a transcript is waited for no longer."""
-        return min((awaited.due_at for awaited in self._awaited), default=None)
+        return min(awaited.due_at for awaited in self._awaited) if self._awaited else None
 
     # ------------------------------------------------------------ by the client
 

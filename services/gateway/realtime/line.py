@@ -72,6 +72,7 @@ class Line:
         self._recordings = asyncio.Semaphore(MOST_RECORDINGS)
         self._is_settling = False
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at: float | None = None
         self._limit_told_at = -LIMIT_TOLD_EVERY_S
 
     # ------------------------------------------------------------ the session's sink
@@ -110,6 +111,8 @@ class Line:
 
     def _do(self, action: Action) -> None:
         match action:
+            case Hear(pcm=pcm) if self.session is not None:  # the most frequent by far
+                self.session.hear(pcm)
             case Tell(event=event):
                 self._outbox.put(Item(event, place=Place.FIRST))
             case Relay():
@@ -149,8 +152,6 @@ class Line:
                 session.handle(Interrupt(played_ms=played_ms))
             case Played(turn_id=turn_id):
                 session.handle(PlayedTo(turn_id=turn_id, ms=EVERYTHING_MS))
-            case Hear(pcm=pcm):
-                session.hear(pcm)
             case EndUtterance():
                 session.handle(EndOfSpeech())
             case Discard():
@@ -163,16 +164,18 @@ class Line:
         self.perform(self.dialect.settle())
 
     def _arm(self) -> None:
+        due_at = self.dialect.due_at if self._outbox.farewell is None else None
+        if due_at == self._rings_at:
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        due_at = self.dialect.due_at
-        if due_at is not None and self._outbox.farewell is None:
+        self._timer, self._rings_at = None, due_at
+        if due_at is not None:
             delay_s = max(0.0, due_at - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._ring)
 
     def _ring(self) -> None:
-        self._timer = None
+        self._timer = self._rings_at = None
         self.perform(self.dialect.tick(time.monotonic()))
 
     def _end(self, code: str, message: str) -> None:
@@ -245,6 +248,8 @@ class Line:
 
     def _charge(self, event: ServerEvent) -> None:
         """Who has spent too much hears this one out."""
+        if not self._guest.is_charged:
+            return
         with contextlib.suppress(LimitReached):
             if isinstance(event, AudioEvent):
                 self._guest.spend_audio(event.duration_ms / 1000)

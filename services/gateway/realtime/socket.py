@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 from fastapi import WebSocket
 from msgspec.structs import replace
@@ -23,6 +22,7 @@ from services.gateway.guests import Guest, guest_of
 from services.gateway.hub import Hub
 from services.gateway.memory import check_session_id
 from services.gateway.outbox import POLICY, Item, Outbox, Place
+from services.gateway.passage import TAKE
 from services.gateway.rates import Intake, RateLimited, Verdict
 from services.gateway.reader import IDLE_SLACK, INTERNAL_ERROR, NORMAL, OPEN_TIMEOUT_S
 from services.gateway.realtime.context import Context
@@ -148,29 +148,54 @@ class _Reader:
         self._websocket, self._line, self._outbox = websocket, line, opened.outbox
         self._idle_s = opened.door.settings.gateway_idle_s
         self._intake = Intake()
+        self._patience: asyncio.Timeout | None = None
+        """While it is read."""
+        self._renew_at = 0.0
+        """From when on patience is renewed by what comes."""
+        self._is_closed = False
+        self._defect: Exception | None = None
 
     async def run(self) -> int:
         """Reads until the client is gone, or has been silent for too long; returns the code to close with."""
-        loop = asyncio.get_running_loop()
+        offered = self._websocket.scope.get("extensions", {}).get(TAKE)
         try:
-            async with asyncio.timeout(self._idle_s) as patience:
+            async with asyncio.timeout(self._idle_s) as self._patience:
+                if offered is not None:
+                    offered["take"](self.take)
                 while (received := await self._websocket.receive())["type"] != "websocket.disconnect":
-                    if (patience.when() or 0.0) < loop.time() + IDLE_SLACK * self._idle_s:
-                        patience.reschedule(loop.time() + self._idle_s)
-                    if not self._take(received):
+                    text = received.get("text")
+                    if not self.take(received["bytes"] if text is None else text):
+                        if self._defect is not None:
+                            raise self._defect
                         return POLICY
         except TimeoutError:
             _tell(self._outbox, _Idle("nothing was said for too long"))
+        finally:
+            self._patience = None
         return NORMAL
 
-    def _take(self, received: Any) -> bool:
+    def take(self, message: str | bytes) -> bool:
+        """Handles a message as it comes; False if it was not: the reading is over, or ends with it."""
+        if self._patience is None or self._is_closed or self._defect is not None:
+            return False
+        now = asyncio.get_running_loop().time()
+        if now >= self._renew_at:
+            self._renew_at = now + (1 - IDLE_SLACK) * self._idle_s
+            self._patience.reschedule(now + self._idle_s)
+        try:
+            self._is_closed = not self._take(message)
+        except Exception as defect:  # noqa: BLE001 - raised again by ``run``
+            self._defect = defect
+        return not self._is_closed and self._defect is None
+
+    def _take(self, message: str | bytes) -> bool:
         """Handles one message; False if the client is to be closed."""
         event_id: str | None = None
         try:
-            if received.get("text") is None:
-                message = "Events are text; sound is base64 in input_audio_buffer.append."
-                raise RealtimeError(message, code="invalid_event")
-            event = parse(received["text"])
+            if isinstance(message, bytes):
+                refusal = "Events are text; sound is base64 in input_audio_buffer.append."
+                raise RealtimeError(refusal, code="invalid_event")
+            event = parse(message)
             event_id = event.event_id
             if self._may(event):
                 self._line.perform(self._line.dialect.take(event, time.monotonic()))
