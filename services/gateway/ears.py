@@ -50,6 +50,8 @@ SILENT_S = 1.3
 SILENT_IN_FLIGHT_S = 0.6
 """… and after this while an utterance is in flight, when it says so every 0.2 s."""
 LATE_S = 0.1
+BEHIND_S = 0.1
+"""A broker that does not read as fast as is said gets so much time; it is not the ears that are lost by that."""
 NOBODY: dict[Outlook, tuple[str, int]] = {
     "busy": ("all who can listen are taken", 3000),
     "starting": ("those who will listen are just starting", 1000),
@@ -183,7 +185,8 @@ class Ears:
                 self.claimed = await self._claim()
                 self._changed(self.claimed)
                 await self._feed(self.claimed.worker)
-                log.warning("ears.lost", session=self._sid, worker=self.claimed.worker)
+                silent_s = round(self._clock() - self._alive_at, 2)
+                log.warning("ears.lost", session=self._sid, worker=self.claimed.worker, silent_s=silent_s)
                 self.claimed = None
 
     @property
@@ -259,11 +262,12 @@ class Ears:
                 frame = self.ring.get(self._cursor)
                 if frame is None:
                     await self._nap(outlet)
-                    continue
-                self._cursor += 1
-                message = MicFrame(sid=self._sid, seq=frame.seq, pcm=frame.pcm)
-                if not outlet.post(message):
-                    await self._bus.publish(subject, message)
+                elif outlet.post(MicFrame(sid=self._sid, seq=frame.seq, pcm=frame.pcm)):
+                    self._cursor += 1
+                elif self._bus.is_up:
+                    await asyncio.sleep(BEHIND_S)  # what is said stays in the ring meanwhile
+                else:
+                    return
 
     async def _nap(self, outlet: Outlet) -> None:
         """Waits until something is to be done that cannot go straight."""

@@ -43,7 +43,7 @@ def _head(subject: str) -> bytes:
 
 
 FLUSHES_S, FLUSH_BURST = 200.0, 50.0
-OUTLET_BYTES = 512 * 1024
+OUTLET_BYTES = 2 * 1024 * 1024
 """Waiting to be written; beyond it an outlet takes nothing: the server does not read as fast as we write."""
 GATHER_S = 0.002
 """Who sends more often than that waits for so long, and what comes meanwhile leaves with it: each writing
