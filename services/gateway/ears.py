@@ -51,7 +51,7 @@ SILENT_IN_FLIGHT_S = 0.6
 """… and after this while an utterance is in flight, when it says so every 0.2 s."""
 LATE_S = 0.1
 BEHIND_S = 0.1
-"""A broker that does not read as fast as is said gets so much time; it is not the ears that are lost by that."""
+"""A broker that does not read as fast as is said gets so much time: it is not the ears that are lost."""
 NOBODY: dict[Outlook, tuple[str, int]] = {
     "busy": ("all who can listen are taken", 3000),
     "starting": ("those who will listen are just starting", 1000),
