@@ -25,6 +25,7 @@ from services.gateway.ears import (
 from services.gateway.surroundings import Surroundings
 from services.stt.worker import SttWorker
 from shared import subjects
+from shared.bus import Outlet
 from shared.bus.memory import MemoryBroker, MemoryBus
 from shared.errors import EvaError, RequestTimedOut
 from shared.messages import (
@@ -375,3 +376,58 @@ async def test_an_end_before_any_word_reaches_the_worker_in_its_place() -> None:
         await fake.frames_up_to(1)
         kinds = [type(message) for message in fake.got]
         assert kinds.index(EndUtterance) == 1
+
+
+class Behind:
+    """An outlet to a broker that reads nothing for a while."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self.reads = asyncio.Event()
+        self.refused = 0
+        self._outlet = outlet
+
+    def post(self, message: Message) -> bool:
+        if not self.reads.is_set():
+            self.refused += 1
+            return False
+        return self._outlet.post(message)
+
+
+@virtual_time
+async def test_a_broker_that_falls_behind_costs_nobody_their_ears(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker, outlets = MemoryBroker(), list[Behind]()
+    usual = MemoryBus.outlet
+
+    def outlet(bus: MemoryBus, subject: str) -> Behind:
+        outlets.append(Behind(usual(bus, subject)))
+        return outlets[-1]
+
+    monkeypatch.setattr(MemoryBus, "outlet", outlet)
+    ears = FakeEars(broker.connect("ears"), "E1")
+    await ears.start()
+    async with listening(broker) as gateway:
+        await ears.claimed.wait()
+        for _ in range(30):
+            gateway.ears.hear(bytes(640))
+            await ears.beat()
+            await asyncio.sleep(0.1)
+        assert ears.frames == []
+        assert 0 < outlets[0].refused <= 2 * 30
+        outlets[0].reads.set()
+        await ears.frames_up_to(29)
+        assert [frame.seq for frame in ears.frames] == list(range(30))
+        assert gateway.ears.lease == 1
+
+
+@virtual_time
+async def test_ears_are_lost_at_once_with_the_broker() -> None:
+    broker = MemoryBroker()
+    ears = FakeEars(broker.connect("ears"), "E1")
+    await ears.start()
+    async with listening(broker) as gateway:
+        await ears.claimed.wait()
+        await asyncio.sleep(0.1)
+        broker.go_down()
+        gateway.ears.hear(bytes(640))
+        await asyncio.sleep(SILENT_S / 4)
+        assert gateway.ears.claimed is None
