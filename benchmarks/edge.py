@@ -26,7 +26,17 @@ from typing import Self
 
 from benchmarks.aims import Aim, judge
 from benchmarks.edge_report import Measured, report
-from benchmarks.edge_rungs import MEASURE_S, MOST, Callers, Rung, Server, climb
+from benchmarks.edge_rungs import (
+    LOADED,
+    MEASURE_S,
+    MOST,
+    PROBES,
+    PROBING_S,
+    Callers,
+    Rung,
+    Server,
+    climb,
+)
 from benchmarks.figures import write_part
 from benchmarks.house import house
 from eva.place import free_port
@@ -45,9 +55,6 @@ SETTINGS = {
     "EVA_GATEWAY_MAX_SESSIONS": "5000",
 }
 START_S = 60.0
-LOADED = 0.8
-"""The share of the limit at which connecting is measured."""
-PROBES, PROBING_S = 125, 6.0
 CONNECT_MS = 50.0
 TIMES = 10.0
 Place = Callable[[], AbstractAsyncContextManager[Server]]

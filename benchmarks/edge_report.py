@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.aims import Aim, verdict
-from benchmarks.edge_rungs import ADDED_MS, MEASURE_S, MOST, Rung
+from benchmarks.edge_rungs import ADDED_MS, LOADED, MEASURE_S, MOST, PROBES, PROBING_S, Rung
+from benchmarks.edge_talk import FRAME_S
 from benchmarks.figures import columns, machine
 
 INTRODUCTION = f"""Each session sends 20 ms frames of 24 kHz PCM and gets them back. EVA's go through the
 gateway, the broker and a worker that echoes, and back; Pipecat's through the echo pipeline of one process.
 The measured process has a core of its own; callers, broker and worker share what is left. *Carried*: p99 of a
 frame's way there and back at most {ADDED_MS:g} ms above the median of a lone session, and 99 % came back
-({MEASURE_S:g} s a level, the better of two where the first was not; who was given too many is started anew).
+({MEASURE_S:g} s a level, so N = {MEASURE_S / FRAME_S:g} frames a session; the better of two where the first
+was not; who was given too many is started anew). Connecting: N = {PROBES} in {PROBING_S:g} s,
+beside {100 * LOADED:g} % of what is carried.
 Stock Pipecat: its FastAPI transport and protobuf serializer, uvicorn on asyncio, frames let through at 20 ms
 (by default it gathers 40). Tuned: bare sound, uvloop, httptools, `websockets-sansio`, no compression, a
 frozen collector, no observers. EVA as `eva up` starts it. Bare sockets: a process on uvloop that gives each

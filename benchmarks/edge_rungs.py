@@ -16,6 +16,8 @@ STEP = 0.1
 """So near, as a share, the first rung that was not carried is to be."""
 MOST = 2000
 SETTLE_S, MEASURE_S = 1.5, 3.0
+LOADED, PROBES, PROBING_S = 0.8, 125, 6.0
+"""Beside this share of what is carried so many more connect, in so many seconds."""
 REST_S = 0.5
 BUSY, LATE_MS = 0.8, 10.0
 """From here on it is the callers' own process that is measured."""

@@ -40,9 +40,9 @@ from shared.observe import Log
 
 log = Log("eva.gateway")
 
-EarsEvent = (
-    EarsAlive | SpeechStarted | SpeechProgress | Partial | TurnLikely | SpeechResumed | Final | EarsFailed
-)  # fmt: skip
+Heard = SpeechStarted | SpeechProgress | Partial | TurnLikely | SpeechResumed | Final | EarsFailed
+"""What a worker tells of an utterance."""
+EarsEvent = EarsAlive | Heard
 CLAIM_TIMEOUT_S = 0.5
 CLAIM_AGAIN_S = 0.3
 SILENT_S = 1.3

@@ -17,7 +17,7 @@ from services.gateway.chat_protocol import (
     Start,
 )
 from services.gateway.discards import Discards
-from services.gateway.ears import Ears, EarsEvent, EarsWanted, NoEars
+from services.gateway.ears import Ears, EarsEvent, EarsWanted, Heard, NoEars
 from services.gateway.loudspeaker import Sink
 from services.gateway.surroundings import Surroundings
 from services.gateway.turn_io import (
@@ -161,9 +161,9 @@ class Listening:
             case _:
                 pass
 
-    def _is_discarded(self, event: EarsEvent, ears: Ears) -> bool:
+    def _is_discarded(self, event: Heard, ears: Ears) -> bool:
         """Whether it tells of an utterance that the client has thrown away."""
-        if isinstance(event, EarsAlive) or not event.utterance:
+        if not event.utterance:
             return False
         key = _key(event)
         if not _is_empty(event):
@@ -295,12 +295,10 @@ def _wanted(start: Start) -> EarsWanted:
     )
 
 
-def _is_empty(event: EarsEvent) -> bool:
+def _is_empty(event: Heard) -> bool:
     """Whether it answers an end that nothing was said before."""
     return isinstance(event, Final) and not (event.text or event.end_ms)
 
 
-def _key(
-    event: SpeechStarted | SpeechProgress | Partial | TurnLikely | SpeechResumed | Final | EarsFailed,
-) -> UtteranceKey:
+def _key(event: Heard) -> UtteranceKey:
     return event.lease, event.utterance

@@ -22,9 +22,8 @@ SOUND_S, SOUND_BURST_S = 2.0, 70.0
 PATIENCE_S = 2.0
 LEAST_BYTES_S = 2048.0
 """A request's body has to come at least this fast, after its first seconds."""
-
-
 FRAMES_AT_ONCE, SOUND_AT_ONCE_S = 25, 0.5
+"""Taken out of a bucket in advance, so that it is asked seldom; a burst is a hundred times as much."""
 
 
 class RateLimited(EvaError):
